@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: MIT
+#
+# Every command of the workbook. `make` alone lists them: the list is made of
+# this file's lines that begin with two number signs.
+
+MAKEFLAGS += --no-print-directory
+PYTHON    := python3
+JOBS      := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# -j for the builds below, unless this make was itself given one
+PARALLEL   = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+NUMBERS   := 01 02 03 04 05 06
+C_FILES    = $(wildcard common/*.[ch] stage0*/*.[ch] stage0*/examples/*.[ch] \
+             tests/*.[ch] tests/*/*.[ch])
+
+.PHONY: help
+help:
+	@sed -n 's/^##$$//p; s/^## //p' Makefile
+
+## The two commands to start with:
+##   make tour            installs what is missing, builds all, shows each stage
+##   make check           runs every check there is; ends with the count
+
+.PHONY: tour check
+tour: ready
+	@echo "building the six stages"
+	@$(MAKE) -s all
+	@$(PYTHON) common/tools/tour.py
+
+# Each check is a command that fails, passes, or passes with "skipped: why" as
+# its last line. tests/run.py runs and counts them, then the tests.
+CHECKS   := format ladder guarantees clang docs portable
+VARIANTS := plain,asan,tsan,portable
+ifeq ($(PORTABLE),1)
+CHECKS   := portable
+VARIANTS := portable,portable-asan,portable-tsan
+endif
+ALSO      = $(foreach c,$(CHECKS),--also '$(c)=$(MAKE) -s check-$(c)')
+check: ready
+	@$(PYTHON) tests/run.py --variants $(VARIANTS) $(ALSO)
+
+##
+## One stage:
+##   make stage03         builds stage 3: library and examples (01 to 06)
+##   make test-03         tests of stages 1 to 3 on stage 3; T=pattern chooses
+##   make diff-03         what stage 3 changed from stage 2; STAT=1: figures
+
+.PHONY: all
+STAGES := $(NUMBERS:%=stage%)
+all: $(STAGES)
+.PHONY: $(STAGES)
+$(STAGES):
+	@$(MAKE) $(PARALLEL) -C $(wildcard $@-*)
+
+TESTS := $(NUMBERS:%=test-%)
+.PHONY: $(TESTS)
+$(TESTS): test-%: python
+	@$(PYTHON) tests/run.py $* $(if $(T),--match '$(T)') \
+	    --variants $(if $(filter 1,$(PORTABLE)),portable,plain)
+
+DIFFS := $(patsubst %,diff-%,$(filter-out 01,$(NUMBERS)))
+.PHONY: $(DIFFS)
+$(DIFFS): diff-%: python
+	@$(PYTHON) common/tools/diff.py $* $(if $(STAT),--stat)
+
+##
+## All stages:
+##   make all             builds the six stages
+##   make ladder          checks that each step is nearly pure addition
+##   make lift FROM=03    carries a change of stage 3 up through the later ones
+##   make guarantees      checks that every promise has a test and the reverse
+##   make format          formats the C sources (clang-format)
+##   make docs            the book and the reference, as HTML in docs/build/
+##   make clean           removes all that was built
+
+.PHONY: ladder lift guarantees format docs clean
+ladder: python
+	@$(PYTHON) common/tools/ladder.py
+lift: python
+	@$(PYTHON) common/tools/lift.py $(FROM)
+guarantees: python
+	@$(PYTHON) common/tools/guarantees.py
+format:
+	$(CLANG_FORMAT) -i $(C_FILES)
+docs: deps-docs
+	@$(PYTHON) docs/build.py
+clean:
+	rm -rf stage0*/build docs/build
+
+##
+## The machine:
+##   make doctor          what is here, what is missing, and what to do about it
+##   make deps            installs what is missing (apt, dnf, pacman or brew)
+##   make deps-docs       the same for `make docs`: Doxygen and Graphviz
+##
+## PORTABLE=1 with any of them builds with POSIX alone; V=1 shows the commands.
+
+.PHONY: doctor python
+doctor: python
+	@$(PYTHON) common/tools/doctor.py
+python:
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "$(PYTHON) is missing: run 'make deps'" >&2; exit 1; }
+
+# --- the checks of `make check` --------------------------------------------
+
+.PHONY: $(CHECKS:%=check-%)
+check-ladder: ladder
+check-guarantees: guarantees
+
+# Another version of the formatter would want another format.
+CLANG_FORMAT = $(shell command -v clang-format-14 || echo clang-format)
+check-format:
+	@case $$($(CLANG_FORMAT) --version 2>&1) in \
+	*'version 14.'*) $(CLANG_FORMAT) --dry-run -Werror $(C_FILES) ;; \
+	*) echo "skipped: clang-format 14 is not here" ;; \
+	esac
+
+check-clang:
+	@command -v clang >/dev/null || { echo "skipped: no clang here"; exit; }; \
+	for stage in stage0*/; do \
+	    $(MAKE) $(PARALLEL) -C $$stage VARIANT=clang all tests || exit 1; \
+	done
+
+check-docs:
+	@command -v doxygen >/dev/null && command -v dot >/dev/null || { \
+	    echo "skipped: no Doxygen here ('make deps-docs' installs it)"; \
+	    exit; }; $(PYTHON) docs/build.py
+
+check-portable:
+	@$(PYTHON) common/tools/portable.py
+
+# --- installing what is missing --------------------------------------------
+# All of it is plain sh, since Python may be among what is missing.
+
+.PHONY: deps deps-docs ready
+deps:
+	@eval "$$INSTALLER"; eval "$$STUDENT"; install_missing
+deps-docs:
+	@eval "$$INSTALLER"; eval "$$AUTHOR"; install_missing
+# Before a tour or a check: silent if all is there, content without the rest.
+ready:
+	@eval "$$INSTALLER"; eval "$$STUDENT"; [ -z "$$missing" ] || \
+	    install_missing || [ -z "$$required" ]
+
+# need TEST APT DNF PACMAN BREW: unless the command TEST succeeds, one of the
+# packages is missing, "-" for none. want is for what one can do without.
+define STUDENT
+need 'command -v $(firstword $(CC))' gcc gcc gcc gcc
+need "$$(header stdio.h)" libc6-dev glibc-devel glibc -
+need "$$(header cmocka.h) || pkg-config --exists cmocka" \
+    libcmocka-dev libcmocka-devel cmocka cmocka
+need 'test -e "$$($(CC) -print-file-name=libtsan.so)"' \
+    - 'libasan libubsan libtsan' - -
+need '$(PYTHON) -c "import ctypes"' python3 python3 python python3
+want "$$(header liburing.h)" liburing-dev liburing-devel liburing -
+want 'command -v git' git git git git
+endef
+
+define AUTHOR
+need 'command -v $(PYTHON)' python3 python3 python python3
+need 'command -v doxygen' doxygen doxygen doxygen doxygen
+need 'command -v dot' graphviz graphviz graphviz graphviz
+endef
+
+define INSTALLER
+for manager in apt-get dnf pacman brew none; do
+    command -v $$manager >/dev/null && break
+done
+missing=
+required=
+header() { echo "echo '#include <$$1>' | $(CC) -E -"; }
+want() {
+    sh -c "$$1" >/dev/null 2>&1 && return
+    case $$manager in
+    apt-get) set -- "$$2" ;;
+    dnf) set -- "$$3" ;;
+    pacman) set -- "$$4" ;;
+    *) set -- "$$5" ;;
+    esac
+    [ "$$1" = - ] || missing="$$missing $$1"
+}
+need() {
+    before=$$missing
+    want "$$@"
+    [ "$$missing" = "$$before" ] || required=yes
+}
+install_missing() {
+    case $$manager in
+    apt-get) how="apt-get update -q && DEBIAN_FRONTEND=noninteractive \
+apt-get install -q -y --no-install-recommends" ;;
+    dnf) how="dnf install -y" ;;
+    pacman) how="pacman -S --needed --noconfirm" ;;
+    *) how="brew install" ;;
+    esac
+    how="$$how$$missing"
+    root="su -c"
+    command -v sudo >/dev/null && root="sudo sh -c"
+    if [ -z "$$missing" ]; then
+        echo "deps: all there"
+    elif [ $$manager = none ]; then
+        echo "deps: no apt, dnf, pacman or brew here; missing:$$missing" >&2
+        return 1
+    elif [ $$manager = brew ] || [ "$$(id -u)" = 0 ]; then
+        echo "deps: $$how"
+        sh -c "$$how"
+    elif sudo -n true 2>/dev/null || { [ -t 0 ] && [ "$$root" != "su -c" ]; }
+    then
+        echo "deps: $$root '$$how'"
+        $$root "$$how"
+    else
+        echo "deps: these are missing:$$missing" >&2
+        echo "deps: root may install them; run this, then make again:" >&2
+        echo "    $$root '$$how'" >&2
+        return 1
+    fi
+}
+endef
+export STUDENT AUTHOR INSTALLER

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * What differs between operating systems and teaches nothing. One of
+ * platform_linux.c and platform_posix.c is linked, so no stage has an #ifdef.
+ *
+ * - Times are nanoseconds; MINI_FOREVER as a time to wait means no limit.
+ * - Functions that can fail return a negative errno.
+ */
+#ifndef MINI_PLATFORM_H
+#define MINI_PLATFORM_H
+
+#include <poll.h>
+#include <stdint.h>
+#include <time.h>
+
+/** As a time to wait: until something happens. */
+#define MINI_FOREVER UINT64_MAX
+
+/** Nanoseconds of the monotonic clock; any thread. */
+static inline uint64_t mini_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/** poll(2) with a limit in nanoseconds, never cut short by rounding. */
+int mini_poll_fds(struct pollfd *fds, nfds_t count, uint64_t ns);
+
+/** A doorbell: an eventfd, or the two ends of a non-blocking pipe. */
+struct mini_bell {
+    int wait_fd; /**< readable while the bell has been rung and not cleared */
+    int ring_fd; /**< written to by any thread */
+};
+
+/** Opens a bell; 0 or a negative errno (-EMFILE: too few descriptors). */
+int mini_bell_open(struct mini_bell *bell);
+/** Closes it; nobody may ring any more. */
+void mini_bell_close(struct mini_bell *bell);
+/** Rings; any thread, never blocks. */
+void mini_bell_ring(struct mini_bell *bell);
+/** Takes back all rings so far; the owner, never blocks. */
+void mini_bell_clear(struct mini_bell *bell);
+
+/** How many CPUs this process may use, at least 1. */
+unsigned mini_cpu_count(void);
+/** Pins the calling thread to the INDEX-th of them, as far as there are pins. */
+void mini_pin(unsigned index);
+/** Takes back the calling thread's mini_pin. */
+void mini_unpin(void);
+
+/** Lets other sockets bind to the same port: 0, or -1 with errno, EOPNOTSUPP
+ * where there is no SO_REUSEPORT. */
+int mini_set_reuseport(int fd);
+/** accept(2) whose descriptor is closed on exec. */
+int mini_accept_fd(int listener);
+
+#endif

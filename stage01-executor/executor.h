@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * The executor: runs tasks on one thread, in turns, until its main future is
+ * finished.
+ *
+ * Interface:
+ * - mini_run() is the door in; every other function is called from inside it,
+ *   on the thread that it runs on.
+ * - A task is a future the executor owns. Whoever spawned it joins it (once) or
+ *   detaches it.
+ * - A waker is the task's pointer. It is good until the task's future is READY.
+ *
+ * One turn asks each row of mini_pollers for work, in order; when no row had
+ * any, the executor waits for the first thing that can wake it. A later stage
+ * adds a row to that table, and leaves the loop alone.
+ *
+ * @guarantee{G1.1} A task is polled until READY; its result reaches its joiner
+ * exactly once; a detached task's memory goes when it ends.
+ *
+ * @guarantee{G1.2} The run queue is first in, first out; a task that yields
+ * goes behind every task already runnable.
+ *
+ * @guarantee{G1.3} Waking is idempotent: woken any number of times before it
+ * runs, a task is polled once; woken while it runs, it is polled once more.
+ *
+ * @guarantee{G1.4} A pending task that nobody wakes costs nothing: it is not
+ * polled again.
+ *
+ * @guarantee{G1.5} A program that nothing can ever wake is reported (-EDEADLK,
+ * with the waiting tasks named), not hung.
+ *
+ * @guarantee{G1.6} Cancel reaches everything the task awaits, arrives even if
+ * asked for before the first poll, is idempotent, and does nothing to a
+ * finished task.
+ *
+ * @guarantee{G1.10} When mini_run returns, no task and no byte of the runtime's
+ * is left: those still alive were cancelled and awaited; one that ignores
+ * cancel is named after a limit, not waited for silently for ever.
+ *
+ * @guarantee{G1.11} Out of memory at any allocation gives -ENOMEM to the
+ * caller; what already runs goes on.
+ *
+ * @guarantee{G1.12} A million live tasks work; the cost of a switch does not
+ * grow with their number, cache misses aside.
+ *
+ * @guarantee{G1.13} With a shuffle seed, everything above but G1.2 still holds.
+ */
+#ifndef MINI_EXECUTOR_H
+#define MINI_EXECUTOR_H
+
+#include "../common/list.h"
+#include "async.h"
+#include "slab.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+/** Never: nothing to wait for. */
+#define MINI_NEVER UINT64_MAX
+/** Some time: somebody outside this thread may wake us. */
+#define MINI_SOMEDAY (UINT64_MAX - 1)
+
+/** How to run. Zero is a good value of every field. */
+struct mini_options {
+    uint32_t shuffle_seed; /**< not 0: run runnable tasks in a random order */
+};
+
+/** What one executor has done since mini_run. */
+struct mini_stats {
+    uint64_t turns; /**< rounds through the table of pollers */
+    uint64_t polls; /**< polls of tasks */
+    uint64_t spawns; /**< tasks made */
+    uint64_t waits; /**< times it had nothing to do */
+};
+
+/** A future that the executor polls. The frame follows it in memory. */
+struct mini_task {
+    struct mini_task *next; /**< in the run queue */
+    struct mini_list link; /**< among the executor's tasks, while alive */
+    struct mini_executor *executor; /**< the only one that may touch it */
+    struct mini_task *joiner; /**< woken at the end */
+    uint32_t bytes; /**< of the block; 0: it is part of somebody's frame */
+    uint8_t refusals; /**< failed awaits in this poll, once cancelled */
+    bool queued; /**< in the run queue, or woken while it runs */
+    bool cancel : 1; /**< what cx.cancel is from the next poll on */
+    bool done : 1; /**< was READY */
+    bool detached : 1; /**< nobody will join it */
+};
+
+/** One thread's runtime. */
+struct mini_executor {
+    struct mini_task *first; /**< the run queue: next to run */
+    struct mini_task *last;
+    struct mini_task *running; /**< being polled now */
+    struct mini_task *root; /**< runs main */
+    struct mini_list tasks; /**< alive */
+    size_t alive; /**< length of tasks */
+    struct mini_slab slab; /**< memory of tasks */
+    uint32_t random; /**< state of the shuffle; 0: no shuffle */
+    bool stopping; /**< main has ended: no new tasks */
+    struct mini_stats stats;
+};
+
+/** A subsystem's share of a turn. Unused functions are NULL; all are called on
+ * the executor's own thread. */
+struct mini_poller {
+    /** Before the first turn; 0, or a negative errno that ends mini_run. */
+    int (*start)(struct mini_executor *, const struct mini_options *);
+    /** After the last turn, in reverse order of start. */
+    void (*stop)(struct mini_executor *);
+    /** Does what can be done without waiting; says how much that was. */
+    unsigned (*turn)(struct mini_executor *);
+    /** The time until which there is nothing to do: UNTIL, or sooner. */
+    uint64_t (*next)(struct mini_executor *, uint64_t until);
+    /** Waits until then or until woken; the last row that can wait does. */
+    void (*wait)(struct mini_executor *, uint64_t until);
+    /** Once main has ended: false while something is still under way. */
+    bool (*drained)(struct mini_executor *);
+};
+
+/** The rows, in the order of a turn; NULL ends them. */
+extern const struct mini_poller *const mini_pollers[];
+/** What mini_run does without options. */
+extern const struct mini_options mini_defaults;
+/** The row that runs tasks. */
+extern const struct mini_poller mini_task_poller;
+
+/** The executor of the calling thread, NULL outside mini_run. */
+extern _Thread_local struct mini_executor *mini_self;
+
+/** Runs MAIN and everything it spawns on the calling thread; returns when all
+ * is done. MAIN stays the caller's. OPTIONS may be NULL and are copied.
+ * @return MAIN's result; -EDEADLK if nothing can wake what waits; -EINVAL for
+ * a bad option or inside another mini_run; another negative errno if the
+ * runtime could not start. */
+long mini_run(struct mini_future *main, const struct mini_options *options);
+
+/** Spawns a task: `MINI_SPAWN(struct conn, serve, .fd = fd)`. The frame is
+ * copied. NULL if there is no memory or the run is stopping; mini_join and
+ * mini_detach take that NULL and say which. */
+#define MINI_SPAWN(type, ...) \
+    mini_spawn(&MINI_FRAME(type, __VA_ARGS__).future, sizeof(type), 0)
+
+/** What MINI_SPAWN calls: copies the FRAME of BYTES into a new task, and leaves
+ * ROOM bytes behind it, not cleared. */
+struct mini_task *mini_spawn(
+    const struct mini_future *frame, size_t bytes, size_t room);
+
+/** Starts TASK in memory of the caller's; its future follows it there. It
+ * counts as detached; its memory must stay until the turn after it ended. */
+void mini_task_start(struct mini_executor *executor, struct mini_task *task);
+
+/** A join under way. */
+struct mini_join {
+    struct mini_future future;
+    struct mini_task *task;
+};
+
+/** Waits for TASK's end; its result, and TASK is freed. Joining twice panics.
+ * Cancel goes on to TASK, whose end is still awaited. TASK NULL: -ENOMEM, or
+ * -ESHUTDOWN if the run is stopping. */
+struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task);
+
+/** Nobody will join TASK: it is freed when it ends. @return 0; for NULL
+ * -ENOMEM, or -ESHUTDOWN if the run is stopping. */
+int mini_detach(struct mini_task *task);
+
+/** Asks TASK to wind down; it is polled with cx.cancel from now on. No effect
+ * on NULL and on a task that has ended but is not joined. */
+void mini_cancel(struct mini_task *task);
+
+/** Makes TASK runnable. Only from its own thread; other threads and shards
+ * send messages. Panics for a task that has ended. */
+void mini_wake(struct mini_task *task);
+
+/** Counters of the calling thread's executor, valid until mini_run returns. */
+const struct mini_stats *mini_stats(void);
+
+/** Prints a line for each task that is alive, with the chain of what it
+ * awaits; changes nothing. */
+void mini_dump(FILE *out);
+
+/** One round through the pollers; says how much work was done. */
+unsigned mini_turn(struct mini_executor *executor);
+
+/** A turn, and a wait if there was nothing to do. @return 0, or -EDEADLK if
+ * there is nothing to wait for. */
+int mini_step(struct mini_executor *executor);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * The stage's whole public face: include this, link libminiss.a.
+ */
+#ifndef MINISS_H
+#define MINISS_H
+
+#include "async.h"
+#include "combine.h"
+#include "executor.h"
+#include "sync.h"
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * Futures made of futures: yield, the first of several, all of several.
+ *
+ * - Constructors fill a slot that the caller owns and that must stay until the
+ *   future is READY; so must the futures given to it.
+ * - Same thread as the task that awaits; nothing is allocated.
+ *
+ * @guarantee{G1.8} select returns the first to finish; every loser is finished,
+ * not abandoned, and its result can be read.
+ *
+ * @guarantee{G1.9} join_all finishes when all have; a cancel of it reaches all.
+ */
+#ifndef MINI_COMBINE_H
+#define MINI_COMBINE_H
+
+#include "async.h"
+
+/** A yield under way. */
+struct mini_yield {
+    struct mini_future future;
+};
+
+/** Lets every task that is runnable now run once; then 0. */
+struct mini_future *mini_yield(struct mini_yield *slot);
+
+/** A select or a join_all under way. */
+struct mini_select {
+    struct mini_future future;
+    struct mini_future **futures;
+    size_t count;
+    long winner; /**< index of the first to finish, -1 so far */
+};
+
+/** Polls all COUNT futures until one is READY (of several at once, the first in
+ * the array), then polls the others with cancel until they are. The result is
+ * the winner's index; every result can be read from its future. Cancelled, it
+ * gives the index of one that finished with a result of its own, or
+ * -ECANCELED. No futures: -EINVAL. */
+struct mini_future *mini_select(
+    struct mini_select *slot, struct mini_future **futures, size_t count);
+
+/** Waits for all COUNT futures: 0, or the first negative result in the array's
+ * order. Cancel goes to all. */
+struct mini_future *mini_join_all(
+    struct mini_select *slot, struct mini_future **futures, size_t count);
+
+#endif

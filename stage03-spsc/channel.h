@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * A bounded channel between the executors of two threads: one sends, one
+ * receives, both await.
+ *
+ * - Items are pointers; the receiver owns what it has received. The channel
+ *   is made before both threads use it and outlives their use.
+ * - One task at a time sends, one at a time receives.
+ * - Either side, or a third, may close. Cancel of a wait that got nothing is
+ *   -ECANCELED; one that did send or receive says so, cancel or not.
+ *
+ * @guarantee{G3.2} Full and empty are exact: capacity items fit, the next is
+ * refused (try_) or waits (send).
+ *
+ * @guarantee{G3.6} Close: the receiver gets what is in flight, then -EPIPE; a
+ * sender gets -EPIPE at once; a waiting one is woken.
+ *
+ * @guarantee{G3.7} A cancelled send did not send, a cancelled recv did not
+ * take, or the result says that it did.
+ */
+#ifndef MINI_CHANNEL_H
+#define MINI_CHANNEL_H
+
+#include "executor.h"
+#include "spsc.h"
+
+/** One side's place to be found: the parker of who waits there, or NULL. */
+struct mini_channel_end {
+    _Alignas(MINI_CACHE_LINE) _Atomic(struct mini_parker *) waiter;
+};
+
+/** The channel. */
+struct mini_channel {
+    struct mini_spsc ring;
+    struct mini_channel_end sender;
+    struct mini_channel_end receiver;
+    atomic_bool closed; /**< never goes back to false */
+};
+
+/** A send or a receive under way. */
+struct mini_channel_wait {
+    struct mini_future future;
+    struct mini_list link; /**< among the executor's channel waits */
+    struct mini_channel *channel;
+    struct mini_task *task;
+    void *item; /**< what to send, or what was received */
+};
+
+/** The row that looks after waiting sends and receives. */
+extern const struct mini_poller mini_channel_poller;
+
+/** Makes an open, empty channel of CAPACITY items, a power of two. 0, -EINVAL,
+ * or -ENOMEM. */
+int mini_channel_init(struct mini_channel *channel, size_t capacity);
+/** Frees its memory; both sides are done with it. Items in it are the
+ * caller's: receive them first. */
+void mini_channel_destroy(struct mini_channel *channel);
+/** Closes it; any thread, any number of times. */
+void mini_channel_close(struct mini_channel *channel);
+
+/** Sends without waiting: 0, -EAGAIN if full, -EPIPE if closed. */
+int mini_channel_try_send(struct mini_channel *channel, void *item);
+/** Receives without waiting: 0, -EAGAIN if empty, -EPIPE if closed and empty.
+ */
+int mini_channel_try_recv(struct mini_channel *channel, void **item);
+
+/** Sends ITEM, waits for room if there is none: 0, -EPIPE. */
+struct mini_future *mini_channel_send(
+    struct mini_channel_wait *slot, struct mini_channel *channel, void *item);
+/** Receives into SLOT->item, waits if there is nothing: 0, -EPIPE. */
+struct mini_future *mini_channel_recv(
+    struct mini_channel_wait *slot, struct mini_channel *channel);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* The sleeper's and the sender's half of the parking protocol. See park.h. */
+#include "park.h"
+
+#include "executor.h"
+#include "timer.h"
+
+void (*mini_park_hook)(void);
+
+void mini_parker_ring(struct mini_parker *parker) {
+    /* the exchange: of many senders one rings */
+    if (!atomic_load(&parker->sleeping) ||
+        !atomic_exchange(&parker->sleeping, false))
+        return;
+    mini_bell_ring(&parker->bell);
+    if (mini_self) mini_self->stats.rings++;
+}
+
+bool mini_park_begin(struct mini_executor *executor) {
+    atomic_store(&executor->parker.sleeping, true);
+    if (mini_park_hook) mini_park_hook();
+    return mini_turn(executor) == 0; /* the second look */
+}
+
+void mini_park_end(struct mini_executor *executor) {
+    atomic_store(&executor->parker.sleeping, false);
+}
+
+static int start(
+    struct mini_executor *executor, const struct mini_options *options) {
+    (void)options;
+    return mini_bell_open(&executor->parker.bell);
+}
+
+static void stop(struct mini_executor *executor) {
+    mini_bell_close(&executor->parker.bell);
+}
+
+static void wait(struct mini_executor *executor, uint64_t until) {
+    struct mini_bell *bell = &executor->parker.bell;
+    struct pollfd fd = {.fd = bell->wait_fd, .events = POLLIN};
+    if (mini_park_begin(executor) &&
+        mini_poll_fds(&fd, 1, mini_time_left(executor, until)) > 0)
+        mini_bell_clear(bell);
+    mini_park_end(executor);
+}
+
+/* The second look found a task to run: no reason to be rung while it runs. */
+static unsigned stay_awake(struct mini_executor *executor) {
+    /* relaxed: only this thread sets it */
+    if (executor->first &&
+        atomic_load_explicit(&executor->parker.sleeping, memory_order_relaxed))
+        mini_park_end(executor);
+    return 0;
+}
+
+const struct mini_poller mini_park_poller = {
+    .start = start, .stop = stop, .turn = stay_awake, .wait = wait};

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Futures over the wheel, and the clock. See timer.h. */
+#include "timer.h"
+
+#include "../common/panic.h"
+#include "../common/platform.h"
+
+/* ---- the clock ---- */
+
+/* A fresh reading: deadlines are counted from here, for one counted from the
+ * time at the turn's start would be early by what the turn has taken. */
+static uint64_t read_clock(struct mini_executor *executor) {
+    if (!executor->virtual_clock) executor->now = mini_clock();
+    executor->now_is_fresh = true;
+    return executor->now;
+}
+
+uint64_t mini_now(void) {
+    return mini_self->now_is_fresh ? mini_self->now : read_clock(mini_self);
+}
+
+uint64_t mini_time_left(struct mini_executor *executor, uint64_t until) {
+    if (until == MINI_SOMEDAY) return MINI_FOREVER;
+    if (executor->virtual_clock) {
+        executor->now = until > executor->now ? until : executor->now;
+        return 0;
+    }
+    uint64_t now = read_clock(executor);
+    return until > now ? until - now : 0;
+}
+
+/* ---- the poller ---- */
+
+static int start(
+    struct mini_executor *executor, const struct mini_options *options) {
+    executor->virtual_clock = options->virtual_clock;
+    mini_wheel_init(&executor->wheel);
+    return 0;
+}
+
+static unsigned expire(struct mini_executor *executor) {
+    unsigned expired = 0;
+    struct mini_timer *timer;
+    executor->now_is_fresh = false;
+    if (executor->wheel.count == 0) return 0;
+    uint64_t tick = read_clock(executor) >> MINI_TICK_BITS;
+    while ((timer = mini_wheel_expire(&executor->wheel, tick))) {
+        if (timer->task) mini_wake(timer->task);
+        expired++;
+    }
+    return expired;
+}
+
+static uint64_t next(struct mini_executor *executor, uint64_t until) {
+    uint64_t tick = mini_wheel_next(&executor->wheel);
+    if (tick > MINI_TICK_MAX) return until;
+    uint64_t deadline = tick << MINI_TICK_BITS;
+    return deadline < until ? deadline : until;
+}
+
+static void wait(struct mini_executor *executor, uint64_t until) {
+    mini_poll_fds(NULL, 0, mini_time_left(executor, until));
+}
+
+const struct mini_poller mini_timer_poller = {
+    .start = start, .turn = expire, .next = next, .wait = wait};
+
+/* ---- futures ---- */
+
+void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
+    uint64_t deadline) {
+    uint64_t tick = deadline >> MINI_TICK_BITS;
+    if (deadline & ((UINT64_C(1) << MINI_TICK_BITS) - 1) &&
+        tick < MINI_TICK_MAX)
+        tick++; /* up: never early */
+    timer->tick = tick;
+    mini_wheel_insert(&executor->wheel, timer);
+}
+
+static uint64_t from_now(uint64_t ns) {
+    uint64_t now = read_clock(mini_self);
+    return ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
+}
+
+static mini_poll wait_until(struct mini_future *future,
+    struct mini_timer *timer, uint64_t deadline, struct mini_context cx) {
+    if (!future->resume && !cx.cancel) {
+        mini_timer_start(cx.task->executor, timer, deadline);
+        future->resume = 1;
+    } else if (future->resume && !mini_list_linked(&timer->link)) {
+        return mini_ready(future, 0);
+    }
+    if (cx.cancel) {
+        mini_wheel_cancel(&cx.task->executor->wheel, timer);
+        return mini_ready(future, -ECANCELED);
+    }
+    timer->task = cx.task;
+    return MINI_PENDING;
+}
+
+static mini_poll sleep_poll(
+    struct mini_future *future, struct mini_context cx) {
+    struct mini_sleep *self = MINI_SELF(struct mini_sleep);
+    if (!future->resume) self->time = from_now(self->time);
+    return wait_until(future, &self->timer, self->time, cx);
+}
+
+static mini_poll sleep_until_poll(
+    struct mini_future *future, struct mini_context cx) {
+    struct mini_sleep *self = MINI_SELF(struct mini_sleep);
+    return wait_until(future, &self->timer, self->time, cx);
+}
+
+struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
+    *slot = (struct mini_sleep){
+        .future = MINI_FUTURE(sleep_poll, "mini_sleep"), .time = ns};
+    return &slot->future;
+}
+
+struct mini_future *mini_sleep_until(
+    struct mini_sleep *slot, uint64_t deadline) {
+    *slot = (struct mini_sleep){
+        .future = MINI_FUTURE(sleep_until_poll, "mini_sleep_until"),
+        .time = deadline};
+    return &slot->future;
+}
+
+static mini_poll timeout_poll(
+    struct mini_future *future, struct mini_context cx) {
+    struct mini_timeout *self = MINI_SELF(struct mini_timeout);
+    if (!future->resume && !cx.cancel)
+        mini_timer_start(cx.task->executor, &self->timer, from_now(self->ns));
+    bool due = future->resume && !mini_list_linked(&self->timer.link);
+    future->resume = 1;
+    self->timer.task = cx.task;
+    bool finished = mini_drive(future->child,
+        (struct mini_context){cx.task, cx.cancel || self->expired});
+    if (!finished && due && !cx.cancel && !self->expired) {
+        self->expired = true;
+        finished =
+            mini_drive(future->child, (struct mini_context){cx.task, true});
+    }
+    if (!finished) return MINI_PENDING;
+    mini_wheel_cancel(&cx.task->executor->wheel, &self->timer);
+    bool ours = self->expired && future->child->result == -ECANCELED;
+    return mini_ready(future, ours ? -ETIMEDOUT : future->child->result);
+}
+
+struct mini_future *mini_timeout(
+    struct mini_timeout *slot, struct mini_future *inner, uint64_t ns) {
+    *slot = (struct mini_timeout){
+        .future = MINI_FUTURE(timeout_poll, "mini_timeout"), .ns = ns};
+    slot->future.child = inner;
+    return &slot->future;
+}
+
+void mini_interval_start(struct mini_interval *interval, uint64_t period) {
+    MINI_CHECK(period > 0, "mini_interval_start: a period of 0");
+    interval->period = period;
+    interval->next = from_now(period);
+}
+
+static mini_poll tick_poll(struct mini_future *future, struct mini_context cx) {
+    struct mini_tick *self = MINI_SELF(struct mini_tick);
+    struct mini_interval *interval = self->interval;
+    MINI_BEGIN;
+    MINI_AWAIT(mini_sleep_until(&self->sleep, interval->next));
+    if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+    uint64_t periods = (mini_now() - interval->next) / interval->period + 1;
+    interval->next += periods * interval->period;
+    MINI_END((long)periods);
+}
+
+struct mini_future *mini_tick(
+    struct mini_tick *slot, struct mini_interval *interval) {
+    slot->future = MINI_FUTURE(tick_poll, "mini_tick");
+    slot->interval = interval;
+    return &slot->future;
+}
+
+/* ---- periodic tasks ---- */
+
+struct periodic {
+    struct mini_future future;
+    struct mini_interval interval;
+    struct mini_tick tick;
+    struct mini_future *(*fn)(void *arg);
+    void *arg;
+    struct mini_future *work;
+    long runs;
+};
+
+static mini_poll periodic(struct mini_future *future, struct mini_context cx) {
+    struct periodic *self = MINI_SELF(struct periodic);
+    MINI_BEGIN;
+    for (;;) {
+        MINI_AWAIT(mini_tick(&self->tick, &self->interval));
+        if (MINI_RESULT < 0) break;
+        self->runs++;
+        self->work = self->fn(self->arg);
+        if (self->work) MINI_AWAIT(self->work);
+    }
+    MINI_END(self->runs);
+}
+
+struct mini_task *mini_spawn_periodic(
+    uint64_t period, struct mini_future *(*fn)(void *arg), void *arg) {
+    struct mini_interval interval;
+    mini_interval_start(&interval, period);
+    return MINI_SPAWN(
+        struct periodic, periodic, .interval = interval, .fn = fn, .arg = arg);
+}

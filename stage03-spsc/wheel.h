@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * The timer wheel: 8 levels of 64 slots, in ticks of 2^16 ns (65.5 us).
+ *
+ * A timer's slot follows from the highest digit, in base 64, in which its tick
+ * differs from the wheel's: level 0 holds what comes within this block of 64
+ * ticks, level 1 what comes within this block of 64 * 64, and so on. When the
+ * wheel comes to a slot of level n > 0, its timers move to lower levels: at
+ * most 7 moves in a timer's life. 8 * 6 bits of ticks and 16 of a tick's ns make
+ * 64: every time there is has a slot, and there is no list of "later" ones.
+ *
+ * - Insert and cancel are O(1); the next slot is found in one word a level.
+ * - Owner's thread only. A timer's memory is its owner's.
+ *
+ * Source: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987).
+ *
+ * @guarantee{G2.3} Expiry follows deadlines across all levels of the wheel,
+ * from 0 ns to beyond 100 years, also after a year of uptime.
+ *
+ * @guarantee{G2.4} Insert and cancel take constant time, with one timer or a
+ * million; a cancelled timer is gone at once.
+ */
+#ifndef MINI_WHEEL_H
+#define MINI_WHEEL_H
+
+#include "../common/list.h"
+
+#include <stdint.h>
+
+#define MINI_TICK_BITS 16 /**< a tick is 2^16 ns */
+#define MINI_WHEEL_LEVELS 8
+#define MINI_WHEEL_SLOTS 64
+/** The last tick there is, 584 years after 0. */
+#define MINI_TICK_MAX (UINT64_MAX >> MINI_TICK_BITS)
+
+struct mini_task;
+
+/** A deadline in a wheel; zero is one that is in none. */
+struct mini_timer {
+    struct mini_list link;
+    uint64_t tick; /**< due when the wheel comes here */
+    struct mini_task *task; /**< for the owner: whom to wake */
+};
+
+/** All deadlines of one shard. */
+struct mini_wheel {
+    uint64_t tick; /**< where it stands; nothing before it is in a slot */
+    size_t count; /**< timers in it */
+    uint64_t occupied[MINI_WHEEL_LEVELS]; /**< bit n: slot n has timers */
+    struct mini_list slots[MINI_WHEEL_LEVELS][MINI_WHEEL_SLOTS];
+};
+
+/** Makes WHEEL an empty one that stands at tick 0. */
+void mini_wheel_init(struct mini_wheel *wheel);
+/** Puts in TIMER, due at TIMER->tick, or now if the wheel is past that. */
+void mini_wheel_insert(struct mini_wheel *wheel, struct mini_timer *timer);
+/** Takes TIMER out; no effect if it is not in. */
+void mini_wheel_cancel(struct mini_wheel *wheel, struct mini_timer *timer);
+/** Takes out and returns one timer that is due at TICK or before, in order of
+ * their ticks; NULL if there is none, and the wheel stands at TICK then. */
+struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick);
+/** The tick at which the wheel has something to do: the first timer's, or a
+ * move to lower levels before it; UINT64_MAX if it is empty. */
+uint64_t mini_wheel_next(const struct mini_wheel *wheel);
+
+#endif

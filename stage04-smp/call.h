@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * Calls to other shards, as futures: a plain function, or a future.
+ *
+ * - The slot is the caller's and is itself the message: it stays until READY.
+ * - A shard number out of range gives -EINVAL; a call begun after the stop
+ *   gives -ESHUTDOWN.
+ * - A call to one's own shard takes the same way.
+ *
+ * @guarantee{G4.1} A submitted function runs on the target's thread, once; the
+ * result comes back to the caller's shard, once; errors too.
+ *
+ * @guarantee{G4.4} Cancelling a remote call reaches the remote task; the caller
+ * returns only when the remote side has let go.
+ *
+ * @guarantee{G4.8} A bad shard number is -EINVAL; more shards than CPUs work.
+ */
+#ifndef MINI_CALL_H
+#define MINI_CALL_H
+
+#include "executor.h"
+#include "message.h"
+
+/** A call of a function on another shard, under way. */
+struct mini_call {
+    struct mini_future future;
+    struct mini_message message;
+    struct mini_task *caller;
+    unsigned from, to; /**< shards */
+    bool back; /**< the answer is here */
+    long (*fn)(void *arg);
+    void *arg;
+    long answer; /**< written over there, read when it has come back */
+};
+
+/** Calls FN(ARG) on SHARD, in between its tasks: it must not block and cannot
+ * await; its return value is the result. Cancel before it is sent gives
+ * -ECANCELED; after that it runs, and its real result comes. */
+struct mini_future *mini_submit_to(
+    struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg);
+
+/** A future that runs on another shard, under way. */
+struct mini_remote {
+    struct mini_future future;
+    struct mini_message message; /**< there: start; back: it has ended */
+    struct mini_message cancel; /**< there: cancel; back: done that */
+    struct mini_task *caller;
+    unsigned from, to; /**< shards */
+    unsigned under_way; /**< messages that have not come back */
+    bool cancelled; /**< cancel has been sent */
+    long answer; /**< written over there, read when it has come back */
+    struct mini_task task; /**< the other shard's, until it has ended */
+    struct mini_future runner; /**< the task's future, so it must follow it */
+    struct mini_future *inner; /**< what was asked for */
+};
+
+/** Runs INNER, a future not yet started, as a task of SHARD, in the memory where
+ * it is: it belongs to that shard until this future is READY, with INNER's
+ * result. Cancel crosses over, and INNER's answer to it is awaited. */
+struct mini_future *mini_spawn_on(
+    struct mini_remote *slot, unsigned shard, struct mini_future *inner);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * Time as futures: sleep, timeout, interval, periodic tasks; and a wait that
+ * lasts until the next deadline.
+ *
+ * - All times are nanoseconds: a duration, or a point on the clock of
+ *   mini_now(). With options.virtual_clock that clock starts at 0 and jumps to
+ *   the next deadline when nothing is runnable: a test of an hour takes no time
+ *   and is exact.
+ * - Deadlines are rounded up to a tick of 65.5 us: late by up to that, and by
+ *   what else is runnable, but never early.
+ * - Slots are the caller's and stay until the future is READY. Cancel takes
+ *   the timer out of the wheel at once and answers -ECANCELED.
+ *
+ * @guarantee{G2.1} Never early: a sleep of d finishes no sooner than d.
+ *
+ * @guarantee{G2.2} With the virtual clock, never late: it finishes at the first
+ * tick at or after its deadline.
+ *
+ * @guarantee{G2.5} timeout gives -ETIMEDOUT only when it was what cancelled; a
+ * result that was ready wins; the inner future is always finished.
+ *
+ * @guarantee{G2.6} An interval does not drift: its n-th tick belongs to
+ * start + n * period; a late tick says how many periods went by.
+ *
+ * @guarantee{G2.7} A periodic task runs once a period, never overlaps itself,
+ * and stops for good when cancelled.
+ *
+ * @guarantee{G2.8} An idle runtime sleeps until its next deadline: no polling
+ * (counted in system calls, not in time).
+ */
+#ifndef MINI_TIMER_H
+#define MINI_TIMER_H
+
+#include "async.h"
+#include "executor.h"
+#include "wheel.h"
+
+#define MINI_US UINT64_C(1000) /**< a microsecond in ns */
+#define MINI_MS UINT64_C(1000000) /**< a millisecond in ns */
+#define MINI_SECOND UINT64_C(1000000000) /**< a second in ns */
+
+/** The row that expires timers. */
+extern const struct mini_poller mini_timer_poller;
+
+/** The time, read once a turn. */
+uint64_t mini_now(void);
+
+/** A sleep under way. */
+struct mini_sleep {
+    struct mini_future future;
+    struct mini_timer timer;
+    uint64_t time; /**< the duration, or the deadline */
+};
+
+/** Waits for NS nanoseconds from its first poll on; 0. */
+struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns);
+/** Waits until the clock shows DEADLINE; 0, at once if it does already. */
+struct mini_future *mini_sleep_until(
+    struct mini_sleep *slot, uint64_t deadline);
+
+/** A timeout under way. */
+struct mini_timeout {
+    struct mini_future future;
+    struct mini_timer timer;
+    uint64_t ns;
+    bool expired;
+};
+
+/** INNER's result, if it has one within NS nanoseconds; else INNER is cancelled
+ * and awaited, and the result is -ETIMEDOUT if it answered -ECANCELED, or its
+ * own. So a timeout returns one cancel of INNER late. */
+struct mini_future *mini_timeout(
+    struct mini_timeout *slot, struct mini_future *inner, uint64_t ns);
+
+/** Points in time at a fixed distance. */
+struct mini_interval {
+    uint64_t next; /**< deadline of the next tick */
+    uint64_t period;
+};
+
+/** Starts an interval now; its first tick is one PERIOD (not 0) away. */
+void mini_interval_start(struct mini_interval *interval, uint64_t period);
+
+/** A wait for a tick, under way. */
+struct mini_tick {
+    struct mini_future future;
+    struct mini_sleep sleep;
+    struct mini_interval *interval;
+};
+
+/** Waits for INTERVAL's next tick; the result is how many periods went by since
+ * the last: 1, or more if nobody waited in time. Run your work once to skip
+ * the missed ones, or that many times to make up for them. */
+struct mini_future *mini_tick(
+    struct mini_tick *slot, struct mini_interval *interval);
+
+/** Spawns a task that calls FN(ARG) once every PERIOD ns, and awaits the future
+ * it returns, if it is not NULL, before the next; periods that went by in the
+ * meantime are skipped. Ends when cancelled; its result is the number of runs.
+ * NULL as from MINI_SPAWN. */
+struct mini_task *mini_spawn_periodic(
+    uint64_t period, struct mini_future *(*fn)(void *arg), void *arg);
+
+/** Starts TIMER: it wakes TIMER->task (if not NULL) at DEADLINE. */
+void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
+    uint64_t deadline);
+
+/** For a row that waits: how many ns from now until UNTIL; MINI_FOREVER if
+ * UNTIL is MINI_SOMEDAY. With the virtual clock it is then UNTIL, and 0. */
+uint64_t mini_time_left(struct mini_executor *executor, uint64_t until);
+
+#endif

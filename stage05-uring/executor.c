@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/* Tasks, the run queue and the loop. See executor.h.
+ *
+ * Read mini_run first, then mini_step, then run_tasks: that is the way down
+ * from the whole run to one poll of one task. */
+#include "executor.h"
+
+#include "../common/panic.h"
+
+#include <string.h>
+
+/* Polls in one turn: enough to make a turn's own cost small, few enough that
+ * a task which always yields does not keep timers and I/O waiting. */
+#define BATCH 128
+/* Failed awaits in one poll of a cancelled task before it must yield. */
+#define REFUSALS 64
+/* Turns after a cancel of everything until those still alive are named. */
+#define PATIENCE 1000
+
+_Thread_local struct mini_executor *mini_self;
+
+static struct mini_future *future_of(struct mini_task *task) {
+    return (struct mini_future *)(task + 1);
+}
+
+/* ---- the run queue ---- */
+
+static bool toss(struct mini_executor *executor) {
+    executor->random ^= executor->random << 13; /* Marsaglia's xorshift32 */
+    executor->random ^= executor->random >> 17;
+    executor->random ^= executor->random << 5;
+    return executor->random & 1;
+}
+
+static void enqueue(struct mini_executor *executor, struct mini_task *task) {
+    if (!executor->first) {
+        task->next = NULL;
+        executor->first = executor->last = task;
+    } else if (executor->random && toss(executor)) {
+        task->next = executor->first;
+        executor->first = task;
+    } else {
+        task->next = NULL;
+        executor->last->next = task;
+        executor->last = task;
+    }
+}
+
+void mini_wake(struct mini_task *task) {
+    MINI_CHECK(!task->done, "mini_wake: the task has ended");
+    MINI_CHECK(task->executor == mini_self,
+        "mini_wake: the task belongs to another thread; send it a message");
+    if (task->queued) return;
+    task->queued = true;
+    if (task != task->executor->running) /* else run_task will see the mark */
+        enqueue(task->executor, task);
+}
+
+/* ---- tasks ---- */
+
+void mini_task_start(struct mini_executor *executor, struct mini_task *task) {
+    *task = (struct mini_task){.executor = executor, .detached = true};
+    mini_list_push(&executor->tasks, &task->link);
+    executor->alive++;
+    executor->stats.spawns++;
+    mini_wake(task);
+}
+
+struct mini_task *mini_spawn(
+    const struct mini_future *frame, size_t bytes, size_t room) {
+    struct mini_executor *executor = mini_self;
+    size_t block = sizeof(struct mini_task) + bytes + room;
+    MINI_CHECK(executor, "MINI_SPAWN: not inside mini_run");
+    if (executor->stopping) return NULL;
+    struct mini_task *task = mini_slab_alloc(&executor->slab, block);
+    if (!task) return NULL;
+    memcpy(future_of(task), frame, bytes);
+    mini_task_start(executor, task);
+    task->bytes = (uint32_t)block;
+    task->detached = false;
+    return task;
+}
+
+static void free_task(struct mini_executor *executor, struct mini_task *task) {
+    if (task->bytes) mini_slab_free(&executor->slab, task, task->bytes);
+}
+
+static void end_task(struct mini_executor *executor, struct mini_task *task) {
+    task->done = true;
+    mini_list_remove(&task->link);
+    executor->alive--;
+    if (task->detached) {
+        free_task(executor, task);
+        return;
+    }
+    if (task->joiner) mini_wake(task->joiner);
+}
+
+static mini_poll join_poll(struct mini_future *future, struct mini_context cx) {
+    struct mini_join *self = MINI_SELF(struct mini_join);
+    struct mini_task *task = self->task;
+    if (!task) return mini_ready(future, mini_detach(NULL));
+    MINI_CHECK(!task->detached, "mini_join: the task is detached");
+    MINI_CHECK(!task->joiner || future->resume, "mini_join: joined already");
+    task->joiner = cx.task;
+    future->resume = 1;
+    if (task->done) {
+        long result = future_of(task)->result;
+        free_task(task->executor, task);
+        return mini_ready(future, result);
+    }
+    if (cx.cancel) mini_cancel(task);
+    return MINI_PENDING;
+}
+
+struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task) {
+    slot->future = MINI_FUTURE(join_poll, "mini_join");
+    slot->task = task;
+    return &slot->future;
+}
+
+int mini_detach(struct mini_task *task) {
+    if (!task) return mini_self->stopping ? -ESHUTDOWN : -ENOMEM;
+    MINI_CHECK(!task->joiner && !task->detached, "mini_detach: not yours");
+    task->detached = true;
+    if (task->done) free_task(task->executor, task);
+    return 0;
+}
+
+void mini_cancel(struct mini_task *task) {
+    if (!task || task->done || task->cancel) return;
+    task->cancel = true;
+    mini_wake(task);
+}
+
+/* ---- what the macros of async.h call ---- */
+
+void mini_bad_resume(const struct mini_future *future) {
+    mini_panic(future->resume == MINI_DONE
+            ? "a future was polled after it was READY"
+            : "MINI_AWAIT inside a switch: use if, or a function");
+}
+
+bool mini_overrun(struct mini_task *task) {
+    if (task->refusals < REFUSALS) return false;
+    mini_wake(task);
+    return true;
+}
+
+void mini_count_refusal(struct mini_task *task) { task->refusals++; }
+
+/* ---- a turn ---- */
+
+static void run_task(struct mini_executor *executor, struct mini_task *task) {
+    struct mini_future *future = future_of(task);
+    struct mini_context cx = {task, task->cancel};
+    executor->running = task;
+    task->queued = false;
+    task->refusals = 0;
+    executor->stats.polls++;
+    mini_poll answer = future->poll(future, cx);
+    executor->running = NULL;
+    if (answer == MINI_READY)
+        end_task(executor, task);
+    else if (task->queued)
+        enqueue(executor, task);
+}
+
+static unsigned run_tasks(struct mini_executor *executor) {
+    unsigned polls = 0;
+    while (executor->first && polls < BATCH) {
+        struct mini_task *task = executor->first;
+        executor->first = task->next;
+        run_task(executor, task);
+        polls++;
+    }
+    return polls;
+}
+
+const struct mini_poller mini_task_poller = {.turn = run_tasks};
+
+unsigned mini_turn(struct mini_executor *executor) {
+    unsigned work = 0;
+    executor->stats.turns++;
+    for (int i = 0; mini_pollers[i]; i++)
+        if (mini_pollers[i]->turn) work += mini_pollers[i]->turn(executor);
+    return work;
+}
+
+int mini_step(struct mini_executor *executor) {
+    const struct mini_poller *waiter = NULL;
+    uint64_t until = MINI_NEVER;
+    if (mini_turn(executor)) return 0;
+    for (int i = 0; mini_pollers[i]; i++) {
+        if (mini_pollers[i]->next)
+            until = mini_pollers[i]->next(executor, until);
+        if (mini_pollers[i]->wait) waiter = mini_pollers[i];
+    }
+    if (until == MINI_NEVER) return -EDEADLK;
+    executor->stats.waits++;
+    waiter->wait(executor, until);
+    return 0;
+}
+
+/* ---- a run ---- */
+
+static void name_tasks(struct mini_executor *executor, const char *what) {
+    fprintf(stderr, "miniss: %zu task(s) %s:\n", executor->alive, what);
+    mini_dump(stderr);
+}
+
+static bool drained(struct mini_executor *executor) {
+    if (executor->alive > 0) return false;
+    for (int i = 0; mini_pollers[i]; i++)
+        if (mini_pollers[i]->drained && !mini_pollers[i]->drained(executor))
+            return false;
+    return true;
+}
+
+/* Cancels every task and waits for all to end. Those that nothing can wake any
+ * more are given up: nobody outside this thread knows them. */
+static void drain(struct mini_executor *executor) {
+    size_t turns = 0, patience = PATIENCE + executor->alive;
+    executor->stopping = true;
+    MINI_LIST_EACH (link, &executor->tasks)
+        mini_cancel(MINI_CONTAINER(link, struct mini_task, link));
+    while (!drained(executor)) {
+        if (mini_step(executor) < 0) {
+            name_tasks(executor, "given up: nothing can wake their clean-up");
+            return;
+        }
+        if (++turns == patience && executor->alive > 0) {
+            name_tasks(executor, "ignore cancel");
+            patience *= 2;
+        }
+    }
+}
+
+static int start(
+    struct mini_executor *executor, const struct mini_options *options) {
+    mini_list_init(&executor->tasks);
+    mini_slab_init(&executor->slab);
+    executor->random = options->shuffle_seed;
+    for (int i = 0; mini_pollers[i]; i++) {
+        int error = 0;
+        if (mini_pollers[i]->start)
+            error = mini_pollers[i]->start(executor, options);
+        if (error < 0) {
+            while (--i >= 0)
+                if (mini_pollers[i]->stop) mini_pollers[i]->stop(executor);
+            return error;
+        }
+    }
+    return 0;
+}
+
+static void stop(struct mini_executor *executor) {
+    int rows = 0;
+    while (mini_pollers[rows]) rows++;
+    while (--rows >= 0)
+        if (mini_pollers[rows]->stop) mini_pollers[rows]->stop(executor);
+    mini_slab_destroy(&executor->slab);
+}
+
+/* The task that runs main; it lives on mini_run's stack. */
+struct root {
+    struct mini_task task;
+    struct mini_future future;
+    struct mini_future *main;
+};
+
+static mini_poll root_poll(struct mini_future *future, struct mini_context cx) {
+    struct root *self = MINI_CONTAINER(future, struct root, future);
+    future->child = self->main;
+    if (self->main->poll(self->main, cx) == MINI_PENDING) return MINI_PENDING;
+    return mini_ready(future, self->main->result);
+}
+
+static long run_main(struct mini_executor *executor, struct mini_future *main) {
+    struct root root = {.future = MINI_FUTURE(root_poll, "main"), .main = main};
+    int error = 0;
+    executor->root = &root.task;
+    mini_task_start(executor, &root.task);
+    while (!root.task.done && error == 0) error = mini_step(executor);
+    if (error < 0)
+        name_tasks(executor, "wait for what can never come (EDEADLK)");
+    drain(executor);
+    return error < 0 ? error : root.future.result;
+}
+
+long mini_run(struct mini_future *main, const struct mini_options *options) {
+    struct mini_executor executor = {0};
+    if (mini_self) return -EINVAL;
+    mini_self = &executor;
+    long result = start(&executor, options ? options : &mini_defaults);
+    if (result == 0) {
+        result = run_main(&executor, main);
+        stop(&executor);
+    }
+    mini_self = NULL;
+    return result;
+}
+
+/* ---- looking at it ---- */
+
+const struct mini_stats *mini_stats(void) { return &mini_self->stats; }
+
+void mini_dump(FILE *out) {
+    MINI_LIST_EACH (link, &mini_self->tasks) {
+        struct mini_task *task = MINI_CONTAINER(link, struct mini_task, link);
+        fprintf(out, "  task %p%s:", (void *)task,
+            task->cancel ? " (cancelled)" : "");
+        for (struct mini_future *f = future_of(task); f; f = f->child)
+            fprintf(out, " %s%.*s", f == future_of(task) ? "" : "> ",
+                (int)strcspn(f->name, ","), f->name);
+        fputc('\n', out);
+    }
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * The stage's whole public face: include this, link libminiss.a.
+ */
+#ifndef MINISS_H
+#define MINISS_H
+
+#include "async.h"
+#include "combine.h"
+#include "executor.h"
+#include "sync.h"
+#include "timer.h"
+#include "channel.h"
+#include "smp.h"
+#include "call.h"
+#include "collective.h"
+#include "io.h"
+#include "server.h"
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What the runtime is made of: the defaults, and a turn, row by row: whoever has
+ * something to do in it, in this order. A new subsystem adds its line. */
+#include "executor.h"
+#include "timer.h"
+#include "channel.h"
+#include "smp.h"
+#include "io.h"
+
+const struct mini_options mini_defaults = {
+    .shuffle_seed = 0,
+    .shards = 1,
+};
+
+const struct mini_poller *const mini_pollers[] = {
+    &mini_inbox_poller,
+    &mini_timer_poller,
+    &mini_channel_poller,
+    &mini_park_poller,
+    &mini_task_poller,
+    &mini_outbox_poller,
+    &mini_io_poller,
+    &mini_smp_poller,
+    NULL,
+};

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* The TCP server: listen, accept, hand over. See server.h. */
+#include "server.h"
+
+#include "../common/platform.h"
+#include "smp.h"
+#include "timer.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BACKLOG 4096
+/* Without descriptors or memory for a connection: look again after this. */
+#define PAUSE (10 * MINI_MS)
+
+/* ---- listening ---- */
+
+static int bind_and_listen(const struct addrinfo *address, bool reuseport) {
+    int on = 1;
+    int fd = socket(address->ai_family, SOCK_STREAM, 0);
+    if (fd < 0) return -errno;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited */
+    if ((reuseport && mini_set_reuseport(fd) < 0) ||
+        bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||
+        listen(fd, BACKLOG) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+int mini_listen(const char *host, unsigned port, bool reuseport) {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+    char service[16];
+    if (port > 65535) return -EINVAL;
+    snprintf(service, sizeof service, "%u", port);
+    if (getaddrinfo(host ? host : "127.0.0.1", service, &hints, &found) != 0)
+        return -EADDRNOTAVAIL;
+    int fd = bind_and_listen(found, reuseport);
+    freeaddrinfo(found);
+    return fd;
+}
+
+int mini_port_of(int fd) {
+    struct sockaddr_in6 address; /* its port is where IPv4's is */
+    socklen_t length = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+        return -errno;
+    return ntohs(address.sin6_port);
+}
+
+/* ---- a connection ---- */
+
+struct connection {
+    struct mini_future future;
+    struct mini_future *(*serve)(void *frame, int fd, void *arg);
+    void *arg;
+    int fd;
+}; /* the program's frame follows */
+
+static mini_poll connection(
+    struct mini_future *future, struct mini_context cx) {
+    struct connection *self = MINI_SELF(struct connection);
+    MINI_BEGIN;
+    MINI_AWAIT(self->serve(self + 1, self->fd, self->arg));
+    close(self->fd); /* of a socket: does not block */
+    /* relaxed: a hint for the acceptors, nothing depends on its order */
+    atomic_fetch_sub_explicit(
+        &mini_self->shard->connections, 1, memory_order_relaxed);
+    MINI_END(0);
+}
+
+/* ---- accepting ---- */
+
+/* One listening socket, and who takes connections from it. */
+struct mini_acceptor {
+    struct mini_future future;
+    struct mini_remote remote; /* the shard that it runs on */
+    const struct mini_server_options *options;
+    int listener;
+    struct mini_accept_stream stream;
+    struct mini_sleep pause;
+    struct mini_call call;
+    int fd; /* the connection that is handed over */
+    struct mini_shard *target; /* to whom */
+};
+
+/* On the shard that will serve it. */
+static long adopt(void *arg) {
+    struct mini_acceptor *from = arg;
+    struct connection frame =
+        MINI_FRAME(struct connection, connection, .serve = from->options->serve,
+            .arg = from->options->arg, .fd = from->fd);
+    return mini_detach(
+        mini_spawn(&frame.future, sizeof frame, from->options->frame));
+}
+
+/* The shard that is to serve the next one; it is counted there from now on. */
+static struct mini_shard *choose_shard(struct mini_acceptor *self) {
+    struct mini_smp *smp = mini_self->shard->smp;
+    struct mini_shard *best = mini_self->shard;
+    if (self->options->accept == MINI_ACCEPT_SPREAD)
+        for (unsigned i = 0; i < smp->count; i++)
+            if (atomic_load_explicit(
+                    &smp->shards[i].connections, memory_order_relaxed) <
+                atomic_load_explicit(&best->connections, memory_order_relaxed))
+                best = &smp->shards[i];
+    atomic_fetch_add_explicit(&best->connections, 1, memory_order_relaxed);
+    return best;
+}
+
+static bool will_pass(long error) {
+    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
+        error == -ENOMEM;
+}
+
+static bool is_the_peers(long error) {
+    return error == -ECONNABORTED || error == -EPROTO || error == -EPERM;
+}
+
+static mini_poll acceptor_poll(
+    struct mini_future *future, struct mini_context cx) {
+    struct mini_acceptor *self = MINI_SELF(struct mini_acceptor);
+    MINI_BEGIN;
+    mini_accept_stream(&self->stream, self->listener);
+    for (;;) {
+        MINI_AWAIT(mini_accept_next(&self->stream));
+        self->fd = (int)MINI_RESULT;
+        if (will_pass(MINI_RESULT)) {
+            MINI_AWAIT(mini_sleep(&self->pause, PAUSE));
+            continue;
+        }
+        if (is_the_peers(MINI_RESULT)) continue;
+        if (MINI_RESULT < 0) break;
+        self->target = choose_shard(self);
+        MINI_AWAIT_SHIELDED(
+            mini_submit_to(&self->call, self->target->index, adopt, self));
+        if (MINI_RESULT < 0) {
+            close(self->fd);
+            atomic_fetch_sub_explicit(
+                &self->target->connections, 1, memory_order_relaxed);
+        }
+    }
+    MINI_AWAIT_SHIELDED(mini_accept_end(&self->stream));
+    close(self->listener);
+    MINI_END(self->fd);
+}
+
+/* ---- the server ---- */
+
+static int open_acceptor(struct mini_server *server, unsigned index) {
+    const struct mini_server_options *options = &server->options;
+    struct mini_acceptor *acceptor = &server->acceptors[index];
+    int fd = mini_listen(
+        options->host, server->port, options->accept == MINI_ACCEPT_REUSEPORT);
+    if (fd < 0) return fd;
+    (void)MINI_CALL(struct mini_acceptor, acceptor, acceptor_poll,
+        .options = options, .listener = fd);
+    server->futures[index] =
+        mini_spawn_on(&acceptor->remote, index, &acceptor->future);
+    server->port = (unsigned)mini_port_of(fd); /* the next ones take the same */
+    return 0;
+}
+
+static void free_server(struct mini_server *server) {
+    free(server->acceptors);
+    free(server->futures);
+}
+
+int mini_server_open(
+    struct mini_server *server, const struct mini_server_options *options) {
+    bool spread = options->accept == MINI_ACCEPT_SPREAD;
+    unsigned count = spread ? 1 : mini_shard_count(), opened = 0;
+    *server = (struct mini_server){.options = *options, .port = options->port};
+    server->acceptors = calloc(count, sizeof *server->acceptors);
+    server->futures = calloc(count, sizeof *server->futures);
+    int error = server->acceptors && server->futures ? 0 : -ENOMEM;
+    while (error == 0 && opened < count) {
+        error = open_acceptor(server, opened);
+        opened += error == 0;
+    }
+    if (error < 0) {
+        while (opened-- > 0) close(server->acceptors[opened].listener);
+        free_server(server);
+        return error;
+    }
+    if (spread) /* by the shard that has opened it */
+        server->acceptors[0].remote.to = mini_this_shard();
+    mini_join_all(&server->all, server->futures, count);
+    return 0;
+}
+
+static mini_poll serve_poll(
+    struct mini_future *future, struct mini_context cx) {
+    struct mini_server *self = MINI_SELF(struct mini_server);
+    MINI_BEGIN;
+    MINI_AWAIT(&self->all.future);
+    free_server(self);
+    MINI_END(MINI_RESULT);
+}
+
+struct mini_future *mini_serve(struct mini_server *server) {
+    server->future = MINI_FUTURE(serve_poll, "mini_serve");
+    return &server->future;
+}

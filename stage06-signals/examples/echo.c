@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* A TCP echo server on all shards:
+ *     echo --port P --shards N [--host H] [--accept spread|reuseport]
+ * With --port 0 it takes a free port. It says where it listens when peers can
+ * connect. In stage 6, SIGTERM and SIGINT end it gracefully. */
+#include "miniss.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct conn {
+    struct mini_future future;
+    struct mini_io io;
+    int fd;
+    char buffer[4096];
+};
+
+static mini_poll echo(struct mini_future *future, struct mini_context cx) {
+    struct conn *self = MINI_SELF(struct conn);
+    MINI_BEGIN;
+    for (;;) {
+        MINI_AWAIT(
+            mini_recv(&self->io, self->fd, self->buffer, sizeof self->buffer));
+        if (MINI_RESULT <= 0)
+            break; /* the end of the stream, a reset, or cancelled */
+        MINI_AWAIT(mini_send_all(
+            &self->io, self->fd, self->buffer, (size_t)MINI_RESULT));
+        if (MINI_RESULT < 0) break;
+    }
+    MINI_END(MINI_RESULT);
+}
+
+static struct mini_future *serve(void *frame, int fd, void *arg) {
+    struct conn *conn = frame;
+    (void)arg;
+    conn->future = MINI_FUTURE(echo, "echo"); /* the buffer is not cleared */
+    conn->fd = fd;
+    return &conn->future;
+}
+
+struct program {
+    struct mini_future future;
+    struct mini_server server;
+    struct mini_server_options options;
+};
+
+static mini_poll program(struct mini_future *future, struct mini_context cx) {
+    struct program *self = MINI_SELF(struct program);
+    MINI_BEGIN;
+    int error = mini_server_open(&self->server, &self->options);
+    if (error < 0) {
+        fprintf(stderr, "echo: cannot listen on %s:%u: %s\n",
+            self->options.host, self->options.port, strerror(-error));
+        MINI_RETURN(error);
+    }
+    printf("listening on %s:%u (%s, %u shards)\n", self->options.host,
+        self->server.port, mini_io_name(), mini_shard_count());
+    fflush(stdout);
+    MINI_AWAIT(mini_serve(&self->server));
+    MINI_END(MINI_RESULT == -ECANCELED ? 0 : MINI_RESULT);
+}
+
+static unsigned number(const char *option, const char *text, unsigned max) {
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end || value < 0 || value > (long)max) {
+        fprintf(stderr, "echo: --%s takes a number from 0 to %u, not '%s'\n",
+            option, max, text);
+        exit(2);
+    }
+    return (unsigned)value;
+}
+
+static enum mini_accept_policy policy(const char *text) {
+    if (strcmp(text, "spread") == 0) return MINI_ACCEPT_SPREAD;
+    if (strcmp(text, "reuseport") == 0) return MINI_ACCEPT_REUSEPORT;
+    fprintf(stderr, "echo: --accept is spread or reuseport, not '%s'\n", text);
+    exit(2);
+}
+
+static void usage(void) {
+    fputs("usage: echo [--port P] [--shards N] [--host H] "
+          "[--accept spread|reuseport]\n"
+          "P 0, the default: a free port; N 0, the default: one a CPU\n",
+        stderr);
+    exit(2);
+}
+
+int main(int argc, char **argv) {
+    static const struct option names[] = {{"port", required_argument, 0, 'p'},
+        {"shards", required_argument, 0, 's'},
+        {"host", required_argument, 0, 'h'},
+        {"accept", required_argument, 0, 'a'}, {0}};
+    struct mini_options run = {0};
+    struct mini_server_options server = {
+        .host = "127.0.0.1", .frame = sizeof(struct conn), .serve = serve};
+    struct program frame;
+    for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
+        if (c == 'p')
+            server.port = number("port", optarg, 65535);
+        else if (c == 's')
+            run.shards = number("shards", optarg, 1024);
+        else if (c == 'h')
+            server.host = optarg;
+        else if (c == 'a')
+            server.accept = policy(optarg);
+        else
+            usage();
+    }
+    if (optind < argc) usage();
+    long result = mini_run(
+        MINI_CALL(struct program, &frame, program, .options = server), &run);
+    return result == 0 ? 0 : 1;
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* Operations as futures, and the choice of a backend. See io.h. */
+#include "io.h"
+
+#include "park.h"
+#include "timer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- an operation's life ---- */
+
+void mini_io_start(struct mini_io *operation) {
+    struct mini_io_shard *io = mini_self->io;
+    operation->active = true;
+    operation->cancelled = false;
+    io->active += !operation->background;
+    mini_self->stats.operations++;
+    io->backend->start(io, operation);
+}
+
+void mini_io_stop(struct mini_io *operation) {
+    struct mini_io_shard *io = mini_self->io;
+    if (operation->cancelled) return;
+    operation->cancelled = true;
+    io->backend->stop(io, operation);
+}
+
+void mini_io_finish(struct mini_io *operation) {
+    struct mini_io_shard *io = mini_self->io;
+    if (operation->active) mini_io_stop(operation);
+    while (operation->active) io->backend->turn(io, MINI_FOREVER);
+}
+
+void mini_io_complete(struct mini_io *operation, long result, bool more) {
+    if (!more) {
+        operation->active = false;
+        mini_self->io->active -= !operation->background;
+    }
+    if (operation->notify) {
+        operation->notify(operation, result);
+    } else {
+        operation->future.result = result;
+        mini_wake(operation->task);
+    }
+}
+
+/* After a part of send_all: what it comes to, or -EAGAIN to go on. */
+static long add_up(struct mini_io *self, bool cancel) {
+    long result = self->future.result;
+    if (result > 0) self->done += (size_t)result;
+    if (result > 0 && self->done < self->length && !cancel) return -EAGAIN;
+    if (result < 0 && (result != -ECANCELED || self->done == 0)) return result;
+    return (long)self->done;
+}
+
+static mini_poll io_poll(struct mini_future *future, struct mini_context cx) {
+    struct mini_io *self = MINI_SELF(struct mini_io);
+    self->task = cx.task;
+    if (!future->resume) {
+        if (cx.cancel) return mini_ready(future, -ECANCELED);
+        future->resume = 1;
+        mini_io_start(self);
+        return MINI_PENDING; /* even if it is done: others have waited, too */
+    }
+    if (self->active) {
+        if (cx.cancel) mini_io_stop(self);
+        return MINI_PENDING;
+    }
+    long result = self->all ? add_up(self, cx.cancel) : future->result;
+    if (self->all && result == -EAGAIN) {
+        mini_io_start(self);
+        return MINI_PENDING;
+    }
+    return mini_ready(future, result);
+}
+
+/* ---- constructors ---- */
+
+static struct mini_future *make(struct mini_io *slot, const char *name,
+    enum mini_op op, int fd, const void *buffer, size_t length) {
+    *slot = (struct mini_io){.future = MINI_FUTURE(io_poll, name),
+        .op = op,
+        .fd = fd,
+        .buffer = (void *)(uintptr_t)buffer,
+        .length = length,
+        .offset = -1};
+    return &slot->future;
+}
+
+struct mini_future *mini_accept(struct mini_io *slot, int fd) {
+    return make(slot, "mini_accept", MINI_OP_ACCEPT, fd, NULL, 0);
+}
+
+struct mini_future *mini_connect(struct mini_io *slot, int fd,
+    const struct sockaddr *address, socklen_t length) {
+    return make(slot, "mini_connect", MINI_OP_CONNECT, fd, address, length);
+}
+
+struct mini_future *mini_recv(
+    struct mini_io *slot, int fd, void *buffer, size_t length) {
+    return make(slot, "mini_recv", MINI_OP_RECV, fd, buffer, length);
+}
+
+struct mini_future *mini_send(
+    struct mini_io *slot, int fd, const void *buffer, size_t length) {
+    return make(slot, "mini_send", MINI_OP_SEND, fd, buffer, length);
+}
+
+struct mini_future *mini_send_all(
+    struct mini_io *slot, int fd, const void *buffer, size_t length) {
+    make(slot, "mini_send_all", MINI_OP_SEND, fd, buffer, length);
+    slot->all = true;
+    return &slot->future;
+}
+
+struct mini_future *mini_shutdown_socket(
+    struct mini_io *slot, int fd, int how) {
+    make(slot, "mini_shutdown_socket", MINI_OP_SHUTDOWN, fd, NULL, 0);
+    slot->how = how;
+    return &slot->future;
+}
+
+struct mini_future *mini_close(struct mini_io *slot, int fd) {
+    return make(slot, "mini_close", MINI_OP_CLOSE, fd, NULL, 0);
+}
+
+struct mini_future *mini_read(
+    struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
+    make(slot, "mini_read", MINI_OP_READ, fd, buffer, length);
+    slot->offset = offset;
+    return &slot->future;
+}
+
+struct mini_future *mini_write(struct mini_io *slot, int fd, const void *buffer,
+    size_t length, int64_t offset) {
+    make(slot, "mini_write", MINI_OP_WRITE, fd, buffer, length);
+    slot->offset = offset;
+    return &slot->future;
+}
+
+struct mini_future *mini_readable(struct mini_io *slot, int fd) {
+    return make(slot, "mini_readable", MINI_OP_READABLE, fd, NULL, 0);
+}
+
+/* ---- the doorbell ---- */
+
+static void bell_rang(struct mini_io *bell, long result) {
+    (void)bell;
+    if (result >= 0) mini_bell_clear(&mini_self->parker.bell);
+}
+
+static void watch_bell(struct mini_io_shard *io) {
+    if (io->bell.active) return;
+    mini_readable(&io->bell, io->executor->parker.bell.wait_fd);
+    io->bell.background = true;
+    io->bell.notify = bell_rang;
+    mini_io_start(&io->bell);
+}
+
+/* ---- the poller ---- */
+
+static const struct mini_io_backend *const backends[] = {
+    &mini_io_uring, &mini_io_poll};
+
+/* The first backend that works here; with MINI_IO that one or none. */
+static int choose_backend(struct mini_io_shard *io) {
+    static atomic_flag said = ATOMIC_FLAG_INIT; /* by one shard for all */
+    const char *wish = getenv("MINI_IO");
+    bool forced = wish && *wish;
+    int error = 0;
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
+        if (forced && strcmp(wish, backends[i]->name) != 0) continue;
+        io->backend = backends[i];
+        error = backends[i]->init(io);
+        if (error == 0) return 0;
+        if (forced || !atomic_flag_test_and_set(&said))
+            fprintf(stderr, "miniss: io_uring cannot be used (%s); %s\n",
+                strerror(-error),
+                forced ? "unset MINI_IO for poll(2)" : "using poll(2)");
+    }
+    if (error < 0) return error;
+    fprintf(stderr, "miniss: MINI_IO is '%s', not 'uring' or 'poll'\n", wish);
+    return -EINVAL;
+}
+
+static int start(
+    struct mini_executor *executor, const struct mini_options *options) {
+    (void)options;
+    executor->io = calloc(1, sizeof *executor->io);
+    if (!executor->io) return -ENOMEM;
+    executor->io->executor = executor;
+    int error = choose_backend(executor->io);
+    if (error < 0) free(executor->io);
+    return error;
+}
+
+static void stop(struct mini_executor *executor) {
+    struct mini_io_shard *io = executor->io;
+    mini_io_finish(&io->bell);
+    io->backend->fini(io);
+    free(io);
+}
+
+/* With nothing runnable, the wait that follows does it with one system call. */
+static unsigned turn(struct mini_executor *executor) {
+    if (!executor->first && !executor->virtual_clock) return 0;
+    return executor->io->backend->turn(executor->io, 0);
+}
+
+static uint64_t next(struct mini_executor *executor, uint64_t until) {
+    if (until == MINI_NEVER && executor->io->active > 0) return MINI_SOMEDAY;
+    return until;
+}
+
+static void wait(struct mini_executor *executor, uint64_t until) {
+    struct mini_io_shard *io = executor->io;
+    if (mini_park_begin(executor)) {
+        watch_bell(io);
+        uint64_t ns = mini_time_left(executor, until);
+        io->backend->turn(io, io->bell.active ? ns : 0);
+    }
+    mini_park_end(executor);
+}
+
+const struct mini_poller mini_io_poller = {
+    .start = start, .stop = stop, .turn = turn, .next = next, .wait = wait};
+
+const char *mini_io_name(void) { return mini_self->io->backend->name; }

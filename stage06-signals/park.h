@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * Going to sleep and being woken by another thread, without a lost wake-up.
+ *
+ *     sleeper                              sender
+ *     1. sleeping = true                   1. the ring's tail = new
+ *     2. look at every ring again          2. sleeping? then ring the bell
+ *     3. wait for the bell
+ *
+ * All four are seq_cst. In the one order of all seq_cst operations either the
+ * sender's store comes before the sleeper's look, which then finds the item, or
+ * the sleeper's store comes before the sender's look, which then rings. With
+ * weaker orders each could look before the other's store is visible (Dekker's
+ * pattern; x86 does this in its store buffer), and both would sleep. There are
+ * no fences, because ThreadSanitizer cannot see what they order.
+ *
+ * @guarantee{G3.4} No wake-up is lost: no interleaving leaves an item in the
+ * ring and both sides asleep.
+ *
+ * @guarantee{G3.5} An awake consumer is never rung: a busy channel makes no
+ * system calls.
+ */
+#ifndef MINI_PARK_H
+#define MINI_PARK_H
+
+#include "../common/platform.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct mini_executor;
+struct mini_poller;
+
+/** Where one thread sleeps. */
+struct mini_parker {
+    atomic_bool sleeping; /**< stored by the owner; cleared by who rings */
+    struct mini_bell bell;
+};
+
+/** The row that sleeps until the bell rings. */
+extern const struct mini_poller mini_park_poller;
+
+/** Any thread, after it has stored what the sleeper is to find: rings the bell
+ * if PARKER's owner sleeps. */
+void mini_parker_ring(struct mini_parker *parker);
+
+/** Owner: says that it is going to sleep, and looks once more. False if there
+ * is something to do after all. */
+bool mini_park_begin(struct mini_executor *executor);
+/** Owner: is awake again, or never slept. */
+void mini_park_end(struct mini_executor *executor);
+
+/** For tests: called between the store of `sleeping` and the second look, where
+ * an unlucky sender strikes. NULL does nothing. */
+extern void (*mini_park_hook)(void);
+
+#endif

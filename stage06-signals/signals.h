@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * Signals as futures, graceful shutdown, and the dump of all tasks.
+ *
+ * While mini_run runs:
+ * - SIGINT, SIGTERM and SIGHUP are delivered to those who wait for them (to end
+ *   the run is up to them then), or else call mini_shutdown(). A second SIGINT
+ *   or SIGTERM kills the process, unless somebody waits for it again.
+ * - SIGUSR1 prints every task of every shard to stderr.
+ * - SIGPIPE does nothing: writing to a closed peer is -EPIPE.
+ * - SIGUSR2 and SIGCHLD are kept for who will wait for them. Others do what they
+ *   did before, until somebody waits for them.
+ *
+ * A handler notes the signal's number and rings shard 0's doorbell, as any other
+ * sender does. We do not block signals for a signalfd: a blocked mask would be
+ * inherited by children through exec, a handler is not; a handler sees another
+ * thread's raise(), too; and it works wherever there is POSIX.
+ *
+ * Signals belong to the process: one mini_run at a time has them, the first. A
+ * second one on another thread runs without: mini_signal_wait gives -EBUSY.
+ *
+ * @guarantee{G6.1} A waited-for signal is delivered to every waiter of its set,
+ * one that came before the wait was called included.
+ *
+ * @guarantee{G6.2} SIGINT or SIGTERM: no new work, what is in flight ends or is
+ * cancelled at the drain deadline, all shards stop, exit status 0.
+ *
+ * @guarantee{G6.3} A second SIGINT/SIGTERM ends the process at once, with the
+ * status a shell expects.
+ *
+ * @guarantee{G6.4} Writing to a closed peer is -EPIPE, never the death of the
+ * process.
+ *
+ * @guarantee{G6.5} SIGUSR1 prints every live task with its chain of awaits,
+ * without stopping or disturbing them.
+ *
+ * @guarantee{G6.6} Signal masks and dispositions are as before when mini_run
+ * has returned; children do not inherit the blocked mask.
+ */
+#ifndef MINI_SIGNALS_H
+#define MINI_SIGNALS_H
+
+#include "call.h"
+
+#include <signal.h>
+
+/** A wait for a signal, under way. */
+struct mini_signal_wait {
+    struct mini_future future;
+    struct mini_remote remote; /**< to shard 0, where signals come in */
+    struct mini_future at_home; /**< runs there */
+    struct mini_list link;
+    struct mini_task *task;
+    sigset_t set;
+    int signal;
+};
+
+/** The row that takes signals in. */
+extern const struct mini_poller mini_signal_poller;
+
+/** Waits for one of the signals in SET (which is copied); its number. One that
+ * came when nobody waited goes to the first who does. Any shard. -EBUSY if the
+ * signals belong to another mini_run. Cancel: -ECANCELED. */
+struct mini_future *mini_signal_wait(
+    struct mini_signal_wait *slot, const sigset_t *set);
+
+/** Any shard: ends the run gracefully. Every main is cancelled; other tasks
+ * have options.drain ns to end by themselves, then they are cancelled. */
+void mini_shutdown(void);
+
+/** For mini_run, when main has ended: gives the tasks that time. */
+void mini_linger(struct mini_executor *executor);
+
+#endif
