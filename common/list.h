@@ -10,8 +10,7 @@
  *
  * The idea is the Linux kernel's `struct list_head`.
  */
-#ifndef MINI_LIST_H
-#define MINI_LIST_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -70,5 +69,3 @@ static inline struct mini_list *mini_list_pop(struct mini_list *head) {
     mini_list_remove(first);
     return first;
 }
-
-#endif

@@ -7,8 +7,7 @@
  * MINI_CHECK stays on in every build. It is for programmers' mistakes only; an
  * error the system can produce is a negative errno, never a panic.
  */
-#ifndef MINI_PANIC_H
-#define MINI_PANIC_H
+#pragma once
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,5 +21,3 @@ static inline _Noreturn void mini_panic(const char *message) {
 /** Panics with MESSAGE, which names the call misused, unless CONDITION. */
 #define MINI_CHECK(condition, message) \
     ((condition) ? (void)0 : mini_panic(message))
-
-#endif

@@ -7,8 +7,7 @@
  * - Times are nanoseconds; MINI_FOREVER as a time to wait means no limit.
  * - Functions that can fail return a negative errno.
  */
-#ifndef MINI_PLATFORM_H
-#define MINI_PLATFORM_H
+#pragma once
 
 #include <poll.h>
 #include <stdint.h>
@@ -52,7 +51,5 @@ void mini_unpin(void);
 /** Lets other sockets bind to the same port: 0, or -1 with errno, EOPNOTSUPP
  * where there is no SO_REUSEPORT. */
 int mini_set_reuseport(int fd);
-/** accept(2) whose descriptor is closed on exec. */
+/** accept(2) whose descriptor is closed on exec; -1 with errno. */
 int mini_accept_fd(int listener);
-
-#endif

@@ -60,8 +60,7 @@ void mini_unpin(void) {
 }
 
 int mini_accept_fd(int listener) {
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    return fd < 0 ? -errno : fd;
+    return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
 int mini_set_reuseport(int fd) {

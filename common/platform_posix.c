@@ -56,8 +56,7 @@ void mini_unpin(void) {}
 
 int mini_accept_fd(int listener) {
     int fd = accept(listener, NULL, NULL);
-    if (fd < 0) return -errno;
-    set_flags(fd, 0);
+    if (fd >= 0) set_flags(fd, 0);
     return fd;
 }
 

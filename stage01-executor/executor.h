@@ -46,8 +46,7 @@
  *
  * @guarantee{G1.13} With a shuffle seed, everything above but G1.2 still holds.
  */
-#ifndef MINI_EXECUTOR_H
-#define MINI_EXECUTOR_H
+#pragma once
 
 #include "../common/list.h"
 #include "async.h"
@@ -187,5 +186,3 @@ unsigned mini_turn(struct mini_executor *executor);
 /** A turn, and a wait if there was nothing to do. @return 0, or -EDEADLK if
  * there is nothing to wait for. */
 int mini_step(struct mini_executor *executor);
-
-#endif

@@ -3,12 +3,9 @@
  * @file
  * The stage's whole public face: include this, link libminiss.a.
  */
-#ifndef MINISS_H
-#define MINISS_H
+#pragma once
 
 #include "async.h"
 #include "combine.h"
 #include "executor.h"
 #include "sync.h"
-
-#endif

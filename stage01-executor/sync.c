@@ -1,23 +1,34 @@
 /* SPDX-License-Identifier: MIT */
-/* Event and semaphore. See sync.h. A waiter that is served leaves the line
- * before it is woken; so being out of the line is what tells it. */
+/* Event and semaphore. See sync.h. Who is served leaves the line before it is
+ * woken; so being out of it, once started, is what tells it. */
 #include "sync.h"
 
 #include "executor.h"
 
-static void stand_in_line(struct mini_list *line, struct mini_wait *self) {
-    if (!self->future.resume) mini_list_push(line, &self->link);
-    self->future.resume = 1;
+mini_poll mini_wait_in(
+    struct mini_list *line, struct mini_wait *wait, struct mini_context cx) {
+    struct mini_future *future = &wait->future;
+    if (future->resume && !mini_list_linked(&wait->link))
+        return mini_ready(future, future->result);
+    if (cx.cancel) {
+        mini_list_remove(&wait->link);
+        return mini_ready(future, -ECANCELED);
+    }
+    if (!future->resume) mini_list_push(line, &wait->link);
+    future->resume = 1;
+    wait->task = cx.task;
+    return MINI_PENDING;
 }
 
-static struct mini_wait *first_of(struct mini_list *line) {
+void mini_wait_serve(struct mini_wait *wait, long result) {
+    wait->future.result = result;
+    mini_list_remove(&wait->link);
+    mini_wake(wait->task);
+}
+
+struct mini_wait *mini_wait_first(struct mini_list *line) {
     if (mini_list_empty(line)) return NULL;
     return MINI_CONTAINER(line->next, struct mini_wait, link);
-}
-
-static void serve(struct mini_wait *waiter) {
-    mini_list_remove(&waiter->link);
-    mini_wake(waiter->task);
 }
 
 void mini_event_init(struct mini_event *event) {
@@ -26,34 +37,27 @@ void mini_event_init(struct mini_event *event) {
 }
 
 int mini_event_set(struct mini_event *event, long value) {
-    struct mini_wait *waiter;
+    struct mini_wait *wait;
     if (event->set) return -EALREADY;
     event->set = true;
     event->value = value;
-    while ((waiter = first_of(&event->waiters))) serve(waiter);
+    while ((wait = mini_wait_first(&event->waiters)))
+        mini_wait_serve(wait, value);
     return 0;
 }
 
-static mini_poll event_poll(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(event_poll) {
     struct mini_wait *self = MINI_SELF(struct mini_wait);
     struct mini_event *event = self->target;
-    if (event->set && (future->resume || !cx.cancel))
+    if (!future->resume && !cx.cancel && event->set)
         return mini_ready(future, event->value);
-    if (cx.cancel) {
-        mini_list_remove(&self->link);
-        return mini_ready(future, -ECANCELED);
-    }
-    self->task = cx.task;
-    stand_in_line(&event->waiters, self);
-    return MINI_PENDING;
+    return mini_wait_in(&event->waiters, self, cx);
 }
 
 struct mini_future *mini_event_wait(
     struct mini_wait *slot, struct mini_event *event) {
-    *slot = (struct mini_wait){
-        .future = MINI_FUTURE(event_poll, "mini_event_wait"), .target = event};
-    return &slot->future;
+    return MINI_MAKE(
+        struct mini_wait, slot, event_poll, "mini_event_wait", .target = event);
 }
 
 void mini_semaphore_init(struct mini_semaphore *semaphore, size_t units) {
@@ -62,41 +66,31 @@ void mini_semaphore_init(struct mini_semaphore *semaphore, size_t units) {
 }
 
 void mini_semaphore_signal(struct mini_semaphore *semaphore, size_t units) {
-    struct mini_wait *waiter;
+    struct mini_wait *wait;
     semaphore->units += units;
-    while ((waiter = first_of(&semaphore->waiters)) &&
-        waiter->units <= semaphore->units) {
-        semaphore->units -= waiter->units;
-        serve(waiter);
+    while ((wait = mini_wait_first(&semaphore->waiters)) &&
+        wait->units <= semaphore->units) {
+        semaphore->units -= wait->units;
+        mini_wait_serve(wait, 0);
     }
 }
 
-static mini_poll semaphore_poll(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(semaphore_poll) {
     struct mini_wait *self = MINI_SELF(struct mini_wait);
     struct mini_semaphore *semaphore = self->target;
-    if (future->resume && !mini_list_linked(&self->link))
-        return mini_ready(future, 0); /* served */
-    if (cx.cancel) {
-        mini_list_remove(&self->link);
-        mini_semaphore_signal(semaphore, 0); /* those behind may fit now */
-        return mini_ready(future, -ECANCELED);
-    }
-    if (!future->resume && mini_list_empty(&semaphore->waiters) &&
-        self->units <= semaphore->units) {
+    if (!future->resume && !cx.cancel && self->units <= semaphore->units &&
+        mini_list_empty(&semaphore->waiters)) {
         semaphore->units -= self->units;
         return mini_ready(future, 0);
     }
-    self->task = cx.task;
-    stand_in_line(&semaphore->waiters, self);
-    return MINI_PENDING;
+    mini_poll answer = mini_wait_in(&semaphore->waiters, self, cx);
+    if (cx.cancel)
+        mini_semaphore_signal(semaphore, 0); /* who is next may fit */
+    return answer;
 }
 
 struct mini_future *mini_semaphore_wait(
     struct mini_wait *slot, struct mini_semaphore *semaphore, size_t units) {
-    *slot = (struct mini_wait){
-        .future = MINI_FUTURE(semaphore_poll, "mini_semaphore_wait"),
-        .target = semaphore,
-        .units = units};
-    return &slot->future;
+    return MINI_MAKE(struct mini_wait, slot, semaphore_poll,
+        "mini_semaphore_wait", .target = semaphore, .units = units);
 }

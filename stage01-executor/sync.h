@@ -8,8 +8,7 @@
  *   line: -ECANCELED, unless it had been served already.
  * - An event or semaphore must stay until nobody waits for it.
  */
-#ifndef MINI_SYNC_H
-#define MINI_SYNC_H
+#pragma once
 
 #include "../common/list.h"
 #include "async.h"
@@ -27,14 +26,23 @@ struct mini_semaphore {
     size_t units;
 };
 
-/** A wait for either of them, under way. */
+/** A place in a line of those who wait for something. */
 struct mini_wait {
     struct mini_future future;
-    struct mini_list link;
-    struct mini_task *task;
-    void *target;
-    size_t units;
+    struct mini_list link; /**< zero: not in line yet, or served */
+    struct mini_task *task; /**< woken when served */
+    void *target; /**< what it waits for */
+    size_t units; /**< how many of it */
 };
+
+/** The rest of a poll of WAIT, which may not have what it asks for at once: it
+ * stands in LINE until it is served or cancelled (-ECANCELED). */
+mini_poll mini_wait_in(
+    struct mini_list *line, struct mini_wait *wait, struct mini_context cx);
+/** Serves WAIT, which is in a line: it will be READY with RESULT. */
+void mini_wait_serve(struct mini_wait *wait, long result);
+/** The first in LINE; NULL: nobody. */
+struct mini_wait *mini_wait_first(struct mini_list *line);
 
 /** Makes EVENT one that has not happened. */
 void mini_event_init(struct mini_event *event);
@@ -51,5 +59,3 @@ struct mini_future *mini_semaphore_wait(
     struct mini_wait *slot, struct mini_semaphore *semaphore, size_t units);
 /** Gives UNITS units, to the first in line as far as they go. */
 void mini_semaphore_signal(struct mini_semaphore *semaphore, size_t units);
-
-#endif

@@ -54,75 +54,50 @@ int mini_channel_try_recv(struct mini_channel *channel, void **item) {
 
 /* ---- waiting ---- */
 
-static mini_poll send_poll(struct mini_future *, struct mini_context);
-
-static bool is_send(const struct mini_channel_wait *self) {
-    return self->future.poll == send_poll;
-}
-
-static struct mini_channel_end *end_of(struct mini_channel_wait *self) {
-    return is_send(self) ? &self->channel->sender : &self->channel->receiver;
-}
-
 static void arrive(struct mini_channel_wait *self, struct mini_task *task) {
     struct mini_parker *nobody = NULL;
     self->task = task;
     if (mini_list_linked(&self->link)) return;
-    mini_list_push(&task->executor->channel_waits, &self->link);
+    mini_list_push(&mini_self->channel_waits, &self->link);
     MINI_CHECK(atomic_compare_exchange_strong(
-                   &end_of(self)->waiter, &nobody, &task->executor->parker),
+                   &self->end->waiter, &nobody, &mini_self->parker),
         "mini_channel: two tasks wait at the same end");
 }
 
-static void leave(struct mini_channel_wait *self, struct mini_task *task) {
-    struct mini_parker *self_parked = &task->executor->parker;
+static void leave(struct mini_channel_wait *self) {
+    struct mini_parker *ours = &mini_self->parker;
     if (!mini_list_linked(&self->link)) return;
     mini_list_remove(&self->link);
-    while (!atomic_compare_exchange_weak(
-        &end_of(self)->waiter, &self_parked, NULL))
-        self_parked = &task->executor->parker; /* BUSY for one ring's time */
+    while (!atomic_compare_exchange_weak(&self->end->waiter, &ours, NULL))
+        ours = &mini_self->parker; /* BUSY, for the time of one ring */
 }
 
-/* What both kinds of wait do with what the try form said. */
-static mini_poll settle(
-    struct mini_channel_wait *self, int answer, struct mini_context cx) {
-    if (answer == -EAGAIN && !cx.cancel) {
+static MINI_POLL(channel_poll) {
+    struct mini_channel_wait *self = MINI_SELF(struct mini_channel_wait);
+    int answer = -ECANCELED; /* a cancelled wait has not sent, nor taken */
+    if (!cx.cancel)
+        answer = self->sends
+            ? mini_channel_try_send(self->channel, self->item)
+            : mini_channel_try_recv(self->channel, &self->item);
+    if (answer == -EAGAIN) {
         arrive(self, cx.task);
         return MINI_PENDING;
     }
-    leave(self, cx.task);
-    return mini_ready(&self->future, answer == -EAGAIN ? -ECANCELED : answer);
-}
-
-static mini_poll send_poll(struct mini_future *future, struct mini_context cx) {
-    struct mini_channel_wait *self = MINI_SELF(struct mini_channel_wait);
-    bool try = !cx.cancel; /* a cancelled send has not sent */
-    return settle(self,
-        try ? mini_channel_try_send(self->channel, self->item) : -EAGAIN, cx);
-}
-
-static mini_poll recv_poll(struct mini_future *future, struct mini_context cx) {
-    struct mini_channel_wait *self = MINI_SELF(struct mini_channel_wait);
-    bool try = !cx.cancel;
-    return settle(self,
-        try ? mini_channel_try_recv(self->channel, &self->item) : -EAGAIN, cx);
+    leave(self);
+    return mini_ready(future, answer);
 }
 
 struct mini_future *mini_channel_send(
     struct mini_channel_wait *slot, struct mini_channel *channel, void *item) {
-    *slot = (struct mini_channel_wait){
-        .future = MINI_FUTURE(send_poll, "mini_channel_send"),
-        .channel = channel,
-        .item = item};
-    return &slot->future;
+    return MINI_MAKE(struct mini_channel_wait, slot, channel_poll,
+        "mini_channel_send", .channel = channel, .end = &channel->sender,
+        .sends = true, .item = item);
 }
 
 struct mini_future *mini_channel_recv(
     struct mini_channel_wait *slot, struct mini_channel *channel) {
-    *slot = (struct mini_channel_wait){
-        .future = MINI_FUTURE(recv_poll, "mini_channel_recv"),
-        .channel = channel};
-    return &slot->future;
+    return MINI_MAKE(struct mini_channel_wait, slot, channel_poll,
+        "mini_channel_recv", .channel = channel, .end = &channel->receiver);
 }
 
 /* ---- the poller ---- */
@@ -134,22 +109,19 @@ static int start(
     return 0;
 }
 
-static bool can_go_on(struct mini_channel_wait *self) {
-    struct mini_spsc *ring = &self->channel->ring;
-    size_t count = mini_spsc_count(ring);
-    return atomic_load(&self->channel->closed) ||
-        (is_send(self) ? count <= ring->mask : count > 0);
-}
-
 static unsigned look(struct mini_executor *executor) {
     unsigned woken = 0;
     MINI_LIST_EACH (link, &executor->channel_waits) {
         struct mini_channel_wait *wait =
             MINI_CONTAINER(link, struct mini_channel_wait, link);
-        if (can_go_on(wait)) {
-            mini_wake(wait->task);
-            woken++;
-        }
+        struct mini_spsc *ring = &wait->channel->ring;
+        size_t count = mini_spsc_count(ring);
+        bool full = count > ring->mask, empty = count == 0;
+        if ((wait->sends ? full : empty) &&
+            !atomic_load(&wait->channel->closed))
+            continue;
+        mini_wake(wait->task);
+        woken++;
     }
     return woken;
 }

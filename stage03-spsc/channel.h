@@ -19,8 +19,7 @@
  * @guarantee{G3.7} A cancelled send did not send, a cancelled recv did not
  * take, or the result says that it did.
  */
-#ifndef MINI_CHANNEL_H
-#define MINI_CHANNEL_H
+#pragma once
 
 #include "executor.h"
 #include "spsc.h"
@@ -43,6 +42,8 @@ struct mini_channel_wait {
     struct mini_future future;
     struct mini_list link; /**< among the executor's channel waits */
     struct mini_channel *channel;
+    struct mini_channel_end *end; /**< where it waits */
+    bool sends;
     struct mini_task *task;
     void *item; /**< what to send, or what was received */
 };
@@ -71,5 +72,3 @@ struct mini_future *mini_channel_send(
 /** Receives into SLOT->item, waits if there is nothing: 0, -EPIPE. */
 struct mini_future *mini_channel_recv(
     struct mini_channel_wait *slot, struct mini_channel *channel);
-
-#endif

@@ -3,8 +3,7 @@
  * @file
  * The stage's whole public face: include this, link libminiss.a.
  */
-#ifndef MINISS_H
-#define MINISS_H
+#pragma once
 
 #include "async.h"
 #include "combine.h"
@@ -12,5 +11,3 @@
 #include "sync.h"
 #include "timer.h"
 #include "channel.h"
-
-#endif

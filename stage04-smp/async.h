@@ -21,8 +21,7 @@
  * Sources: Rust's Future::poll and Pin; the switch is Duff's device as in
  * Adam Dunkels' protothreads.
  */
-#ifndef MINI_ASYNC_H
-#define MINI_ASYNC_H
+#pragma once
 
 #include <errno.h>
 #include <limits.h>
@@ -53,9 +52,19 @@ struct mini_future {
 /** The resume point of a future that is finished. */
 #define MINI_DONE UINT_MAX
 
+/** Heads a poll function: every macro below counts on these two names. */
+#define MINI_POLL(function) \
+    mini_poll function(struct mini_future *future, struct mini_context cx)
+
 /** The initial value of a leaf future with poll function FN. */
 #define MINI_FUTURE(fn, what) \
     ((struct mini_future){.poll = (fn), .name = (what)})
+
+/** For constructors: fills *SLOT with a leaf that polls with FN, and gives its
+ * future: `MINI_MAKE(struct mini_sleep, slot, sleep_poll, "mini_sleep")`. */
+#define MINI_MAKE(type, slot, fn, ...) \
+    (*(slot) = (type){.future.poll = (fn), .future.name = __VA_ARGS__}, \
+        &(slot)->future)
 
 /** 0, or an error of the compiler's: TYPE must begin with its future. */
 #define MINI_BEGINS_WITH_FUTURE(type) \
@@ -154,5 +163,3 @@ static inline bool mini_drive(
         future->poll = NULL;
     return !future->poll;
 }
-
-#endif

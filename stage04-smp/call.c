@@ -4,97 +4,52 @@
 
 #include "smp.h"
 
-/* Why a call to SHARD may not begin; 0 if it may. */
-static int refusal(unsigned shard, struct mini_context cx) {
-    if (shard >= mini_shard_count()) return -EINVAL;
-    if (cx.cancel) return -ECANCELED;
-    return cx.task->executor->stopping ? -ESHUTDOWN : 0;
-}
-
-/* ---- a function ---- */
-
-static void call_is_back(struct mini_message *message) {
-    struct mini_call *call = MINI_CONTAINER(message, struct mini_call, message);
-    call->back = true;
-    mini_wake(call->caller);
-}
-
-static void call_arrives(struct mini_message *message) {
-    struct mini_call *call = MINI_CONTAINER(message, struct mini_call, message);
-    call->answer = call->fn(call->arg);
-    mini_message_send(message, call->from, call_is_back);
-}
-
-static mini_poll call_poll(struct mini_future *future, struct mini_context cx) {
-    struct mini_call *self = MINI_SELF(struct mini_call);
-    self->caller = cx.task;
-    if (future->resume)
-        return self->back ? mini_ready(future, self->answer) : MINI_PENDING;
-    int error = refusal(self->to, cx);
-    if (error < 0) return mini_ready(future, error);
-    future->resume = 1;
-    self->from = mini_this_shard();
-    mini_message_send(&self->message, self->to, call_arrives);
-    return MINI_PENDING;
-}
-
-struct mini_future *mini_submit_to(
-    struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg) {
-    *slot =
-        (struct mini_call){.future = MINI_FUTURE(call_poll, "mini_submit_to"),
-            .to = shard,
-            .fn = fn,
-            .arg = arg};
-    return &slot->future;
-}
-
-/* ---- a future ---- */
-
 _Static_assert(offsetof(struct mini_remote, runner) ==
         offsetof(struct mini_remote, task) + sizeof(struct mini_task),
     "the executor finds a task's future right behind it");
 
-static void remote_is_back(struct mini_message *message) {
-    struct mini_remote *self =
-        MINI_CONTAINER(message, struct mini_remote, message);
+/* ---- here: what has come back ---- */
+
+static void is_back(struct mini_remote *self) {
     self->under_way--;
     mini_wake(self->caller);
+}
+
+static void remote_is_back(struct mini_message *message) {
+    is_back(MINI_CONTAINER(message, struct mini_remote, message));
 }
 
 static void cancel_is_back(struct mini_message *message) {
-    struct mini_remote *self =
-        MINI_CONTAINER(message, struct mini_remote, cancel);
-    self->under_way--;
-    mini_wake(self->caller);
+    is_back(MINI_CONTAINER(message, struct mini_remote, cancel));
 }
 
-static void answer(struct mini_remote *self, long result) {
+/* ---- over there ---- */
+
+/* The message goes out at the end of the turn, when the task has ended and
+ * nobody there looks at it any more. */
+static mini_poll answer(struct mini_remote *self, long result) {
     self->answer = result;
     mini_message_send(&self->message, self->from, remote_is_back);
+    return mini_ready(&self->runner, 0);
 }
 
-/* Runs over there. The message goes out at the end of the turn, when the task
- * has ended and nobody there looks at it any more. */
-static mini_poll runner_poll(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(runner_poll) {
     struct mini_remote *self =
         MINI_CONTAINER(future, struct mini_remote, runner);
-    if (self->inner->poll(self->inner, cx) == MINI_PENDING) return MINI_PENDING;
-    answer(self, self->inner->result);
-    return mini_ready(future, 0);
+    if (!mini_drive(self->inner, cx)) return MINI_PENDING;
+    return answer(self, self->inner->result);
 }
 
 static void remote_arrives(struct mini_message *message) {
     struct mini_remote *self =
         MINI_CONTAINER(message, struct mini_remote, message);
-    if (mini_self->stopping) {
-        self->task.done = true; /* nothing for a cancel to find */
-        answer(self, -ESHUTDOWN);
-        return;
-    }
     self->runner = MINI_FUTURE(runner_poll, "mini_spawn_on");
     self->runner.child = self->inner;
-    mini_task_start(mini_self, &self->task);
+    self->task.done = mini_self->stopping; /* then a cancel has nothing to do */
+    if (mini_self->stopping)
+        answer(self, -ESHUTDOWN);
+    else
+        mini_task_start(mini_self, &self->task);
 }
 
 static void cancel_arrives(struct mini_message *message) {
@@ -104,19 +59,26 @@ static void cancel_arrives(struct mini_message *message) {
     mini_message_send(message, self->from, cancel_is_back);
 }
 
-static mini_poll remote_poll(
-    struct mini_future *future, struct mini_context cx) {
+/* ---- here: a call ---- */
+
+/* Why a call may not begin; 0 if it may. */
+static int refusal(struct mini_remote *self, struct mini_context cx) {
+    if (self->to >= mini_shard_count()) return -EINVAL;
+    if (cx.cancel) return -ECANCELED;
+    return mini_self->stopping ? -ESHUTDOWN : 0;
+}
+
+static MINI_POLL(remote_poll) {
     struct mini_remote *self = MINI_SELF(struct mini_remote);
     self->caller = cx.task;
-    if (!future->resume) {
-        int error = refusal(self->to, cx);
-        if (error < 0) return mini_ready(future, error);
-        future->resume = 1;
-        self->from = mini_this_shard();
-        self->under_way = 1;
-        mini_message_send(&self->message, self->to, remote_arrives);
-    } else if (self->under_way == 0) {
+    if (future->resume && self->under_way == 0)
         return mini_ready(future, self->answer);
+    if (!future->resume) {
+        int error = refusal(self, cx);
+        if (error < 0) return mini_ready(future, error);
+        future->resume = self->under_way = 1;
+        self->from = mini_this_shard();
+        mini_message_send(&self->message, self->to, remote_arrives);
     } else if (cx.cancel && !self->cancelled) {
         self->cancelled = true;
         self->under_way++;
@@ -127,9 +89,18 @@ static mini_poll remote_poll(
 
 struct mini_future *mini_spawn_on(
     struct mini_remote *slot, unsigned shard, struct mini_future *inner) {
-    *slot = (struct mini_remote){
-        .future = MINI_FUTURE(remote_poll, "mini_spawn_on"),
-        .to = shard,
-        .inner = inner};
-    return &slot->future;
+    return MINI_MAKE(struct mini_remote, slot, remote_poll, "mini_spawn_on",
+        .to = shard, .inner = inner);
+}
+
+static MINI_POLL(call_poll) {
+    struct mini_call *self = MINI_SELF(struct mini_call);
+    return mini_ready(future, cx.cancel ? -ECANCELED : self->fn(self->arg));
+}
+
+struct mini_future *mini_submit_to(
+    struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg) {
+    struct mini_future *inner = MINI_MAKE(struct mini_call, slot, call_poll,
+        "mini_submit_to", .fn = fn, .arg = arg);
+    return mini_spawn_on(&slot->remote, shard, inner);
 }

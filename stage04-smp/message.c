@@ -5,62 +5,56 @@
 #include "smp.h"
 #include "timer.h"
 
-#define BURST 64 /* messages taken from or put into one ring at once */
+#define BURST 64 /* messages taken from or put into one ring in a turn */
 
 void mini_message_send(struct mini_message *message, unsigned shard,
     void (*deliver)(struct mini_message *)) {
     struct mini_shard *here = mini_self->shard;
     message->deliver = deliver;
-    mini_list_push(&here->outbox[shard], &message->link);
+    mini_list_push(&mini_lane(here, shard)->outbox, &message->link);
     here->unsent++;
 }
 
 static unsigned take_in(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     void *messages[BURST];
-    unsigned taken = 0;
+    unsigned taken = mini_smp_look(executor);
     for (unsigned from = 0; from < here->smp->count; from++) {
-        struct mini_spsc *ring = &here->inbox[from];
-        if (mini_spsc_count(ring) == 0) continue;
+        struct mini_lane *lane =
+            mini_lane(&here->smp->shards[from], here->index);
+        if (mini_spsc_count(&lane->ring) == 0) continue;
         mini_smp_not_idle(here);
-        size_t count = mini_spsc_pop_many(ring, messages, BURST);
-        for (size_t i = 0; i < count; i++) {
-            struct mini_message *message = messages[i];
-            message->deliver(message);
-        }
+        size_t count = mini_spsc_pop_many(&lane->ring, messages, BURST);
+        for (size_t i = 0; i < count; i++)
+            ((struct mini_message *)messages[i])->deliver(messages[i]);
         taken += (unsigned)count;
+        executor->stats.messages += count;
     }
-    executor->stats.messages += taken;
-    return taken + mini_smp_look(executor);
+    return taken;
 }
 
 const struct mini_poller mini_inbox_poller = {.turn = take_in};
 
-/* Moves what fits from the outbox for TO into its ring, as one batch. */
-static unsigned send_to(struct mini_shard *here, unsigned to) {
-    struct mini_shard *there = &here->smp->shards[to];
-    struct mini_spsc *ring = &there->inbox[here->index];
-    void *batch[BURST];
-    size_t count = 0;
-    if (mini_list_empty(&here->outbox[to])) return 0;
-    size_t room = ring->mask + 1 - mini_spsc_count(ring);
-    while (count < BURST && count < room && !mini_list_empty(&here->outbox[to]))
-        batch[count++] = MINI_CONTAINER(
-            mini_list_pop(&here->outbox[to]), struct mini_message, link);
-    if (count == 0) return 0;
-    mini_spsc_push_many(ring, batch, count); /* from here on theirs */
-    mini_spsc_announce(&ring->tail);
-    mini_smp_ring(there);
-    return (unsigned)count;
-}
-
+/* What fits goes as one batch; from the push on it is the other shard's. */
 static unsigned send_all(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
-    unsigned sent = 0;
-    for (unsigned to = 0; sent < here->unsent && to < here->smp->count; to++)
-        sent += send_to(here, to);
-    here->unsent -= sent;
-    return sent;
+    size_t before = here->unsent;
+    for (unsigned to = 0; here->unsent > 0 && to < here->smp->count; to++) {
+        struct mini_lane *lane = mini_lane(here, to);
+        void *batch[BURST];
+        size_t count = 0;
+        if (mini_list_empty(&lane->outbox)) continue;
+        size_t room = lane->ring.mask + 1 - mini_spsc_count(&lane->ring);
+        for (; count < BURST && count < room && !mini_list_empty(&lane->outbox);
+             count++)
+            batch[count] = MINI_CONTAINER(
+                mini_list_pop(&lane->outbox), struct mini_message, link);
+        mini_spsc_push_many(&lane->ring, batch, count);
+        mini_spsc_announce(&lane->ring.tail);
+        mini_smp_ring(&here->smp->shards[to]);
+        here->unsent -= count;
+    }
+    return (unsigned)(before - here->unsent);
 }
 
 /* A full ring: nobody rings when there is room again, so look in a tick. */

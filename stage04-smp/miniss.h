@@ -3,8 +3,7 @@
  * @file
  * The stage's whole public face: include this, link libminiss.a.
  */
-#ifndef MINISS_H
-#define MINISS_H
+#pragma once
 
 #include "async.h"
 #include "combine.h"
@@ -15,5 +14,3 @@
 #include "smp.h"
 #include "call.h"
 #include "collective.h"
-
-#endif

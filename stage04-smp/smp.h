@@ -24,8 +24,7 @@
  *
  * @guarantee{G4.7} Idle shards sleep; a message to a sleeping shard wakes it.
  */
-#ifndef MINI_SMP_H
-#define MINI_SMP_H
+#pragma once
 
 #include "executor.h"
 #include "message.h"
@@ -35,55 +34,53 @@
 
 /** What all shards of one mini_run share. */
 struct mini_smp {
-    unsigned count; /**< shards */
-    struct mini_shard *shards;
     struct mini_options options; /**< for each shard's mini_run */
+    unsigned count; /**< shards */
+    struct mini_shard *shards; /**< count of them */
+    struct mini_lane *lanes; /**< count * count, by sender and receiver */
+    atomic_int error; /**< why a shard could not start */
+    atomic_uint arrived; /**< meeting 0: shards that run, or cannot */
+    atomic_uint news; /**< how often something below has changed for all */
     atomic_bool stop; /**< meeting 1 is called; never goes back */
     atomic_uint stop_seen; /**< shards that know it */
-    atomic_int deadlock; /**< 1: found while it ran, 2: and in clean-up, too */
-    atomic_int error; /**< why a shard could not start */
-    atomic_uint arrived; /**< shards that have started, or failed to */
     atomic_uint quiet; /**< meeting 2: shards without tasks */
     atomic_uint leaving; /**< meeting 3: shards that ring nobody any more */
+    atomic_int deadlock; /**< 1: found while it ran; 2: in the clean-up, too */
     /** Low 32 bits: shards that only a message can wake. High 32 bits: how often
      * one has been woken; so that who counts them all sees if one was awake in
      * the meantime. */
     atomic_uint_least64_t idle;
 };
 
-/** One shard. */
+/** One shard. Its own only, but for what is atomic. */
 struct mini_shard {
     struct mini_smp *smp;
     unsigned index;
     pthread_t thread;
-    struct mini_spsc *inbox; /**< a ring from each shard; popped by this one */
-    struct mini_list *outbox; /**< messages to each shard; this one's only */
-    size_t unsent; /**< messages in outboxes; this one's only */
-    bool stop_seen; /**< counted in smp->stop_seen; this one's only */
-    bool is_idle; /**< counted in smp->idle; this one's only */
-    bool is_quiet; /**< counted in smp->quiet; this one's only */
-    /** To ring it by; stored once, before the shard has arrived. */
-    _Atomic(struct mini_parker *) parker;
+    size_t unsent; /**< messages in outboxes */
+    unsigned news_seen;
+    bool stop_seen, is_quiet, is_idle; /**< is counted in smp's counters */
+    _Atomic(struct mini_parker *)
+        parker; /**< to ring it; stored at the start */
 };
 
-/** The row that starts, stops and counts shards; the last, so that the others
- * stand when the shards meet. */
+/** The row that starts, stops and counts shards; behind those it starts. */
 extern const struct mini_poller mini_smp_poller;
 
 /** The calling shard's number, from 0. */
 unsigned mini_this_shard(void);
 /** How many there are. */
 unsigned mini_shard_count(void);
-/** Any shard: ends the run as if main had ended; main is cancelled. */
+/** Any shard: ends the run as if main had ended; every main is cancelled. */
 void mini_stop(void);
 
+/** The way from shard FROM to shard number TO. */
+struct mini_lane *mini_lane(struct mini_shard *from, unsigned to);
 /** Any shard: rings THERE if it sleeps. */
 void mini_smp_ring(struct mini_shard *there);
-/** Any shard: rings all, this one too. */
-void mini_smp_ring_all(struct mini_smp *smp);
+/** Any shard, when it has changed what all look at: rings all, this one too. */
+void mini_smp_tell_all(struct mini_smp *smp);
 /** Owner: HERE has been sent something. */
 void mini_smp_not_idle(struct mini_shard *here);
-/** Owner: looks whether a stop was called, and obeys; says if it did. */
+/** Owner: looks for such news, and obeys a stop; 1 if there were any. */
 unsigned mini_smp_look(struct mini_executor *executor);
-
-#endif

@@ -30,8 +30,7 @@
  * @guarantee{G2.8} An idle runtime sleeps until its next deadline: no polling
  * (counted in system calls, not in time).
  */
-#ifndef MINI_TIMER_H
-#define MINI_TIMER_H
+#pragma once
 
 #include "async.h"
 #include "executor.h"
@@ -51,10 +50,10 @@ uint64_t mini_now(void);
 struct mini_sleep {
     struct mini_future future;
     struct mini_timer timer;
-    uint64_t time; /**< the duration, or the deadline */
+    uint64_t deadline;
 };
 
-/** Waits for NS nanoseconds from its first poll on; 0. */
+/** Waits until NS nanoseconds from this call on have passed; 0. */
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns);
 /** Waits until the clock shows DEADLINE; 0, at once if it does already. */
 struct mini_future *mini_sleep_until(
@@ -63,12 +62,11 @@ struct mini_future *mini_sleep_until(
 /** A timeout under way. */
 struct mini_timeout {
     struct mini_future future;
-    struct mini_timer timer;
-    uint64_t ns;
-    bool expired;
+    struct mini_sleep sleep;
+    bool expired; /**< and so INNER is cancelled */
 };
 
-/** INNER's result, if it has one within NS nanoseconds; else INNER is cancelled
+/** INNER's result, if it has one within NS nanoseconds from this call on; else INNER is cancelled
  * and awaited, and the result is -ETIMEDOUT if it answered -ECANCELED, or its
  * own. So a timeout returns one cancel of INNER late. */
 struct mini_future *mini_timeout(
@@ -110,5 +108,3 @@ void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
 /** For a row that waits: how many ns from now until UNTIL; MINI_FOREVER if
  * UNTIL is MINI_SOMEDAY. With the virtual clock it is then UNTIL, and 0. */
 uint64_t mini_time_left(struct mini_executor *executor, uint64_t until);
-
-#endif

@@ -21,8 +21,7 @@
  * @guarantee{G2.4} Insert and cancel take constant time, with one timer or a
  * million; a cancelled timer is gone at once.
  */
-#ifndef MINI_WHEEL_H
-#define MINI_WHEEL_H
+#pragma once
 
 #include "../common/list.h"
 
@@ -63,5 +62,3 @@ struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick);
 /** The tick at which the wheel has something to do: the first timer's, or a
  * move to lower levels before it; UINT64_MAX if it is empty. */
 uint64_t mini_wheel_next(const struct mini_wheel *wheel);
-
-#endif

@@ -16,29 +16,10 @@
  *
  * @guarantee{G4.8} A bad shard number is -EINVAL; more shards than CPUs work.
  */
-#ifndef MINI_CALL_H
-#define MINI_CALL_H
+#pragma once
 
 #include "executor.h"
 #include "message.h"
-
-/** A call of a function on another shard, under way. */
-struct mini_call {
-    struct mini_future future;
-    struct mini_message message;
-    struct mini_task *caller;
-    unsigned from, to; /**< shards */
-    bool back; /**< the answer is here */
-    long (*fn)(void *arg);
-    void *arg;
-    long answer; /**< written over there, read when it has come back */
-};
-
-/** Calls FN(ARG) on SHARD, in between its tasks: it must not block and cannot
- * await; its return value is the result. Cancel before it is sent gives
- * -ECANCELED; after that it runs, and its real result comes. */
-struct mini_future *mini_submit_to(
-    struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg);
 
 /** A future that runs on another shard, under way. */
 struct mini_remote {
@@ -50,9 +31,9 @@ struct mini_remote {
     unsigned under_way; /**< messages that have not come back */
     bool cancelled; /**< cancel has been sent */
     long answer; /**< written over there, read when it has come back */
+    struct mini_future *inner; /**< what was asked for */
     struct mini_task task; /**< the other shard's, until it has ended */
     struct mini_future runner; /**< the task's future, so it must follow it */
-    struct mini_future *inner; /**< what was asked for */
 };
 
 /** Runs INNER, a future not yet started, as a task of SHARD, in the memory where
@@ -61,4 +42,16 @@ struct mini_remote {
 struct mini_future *mini_spawn_on(
     struct mini_remote *slot, unsigned shard, struct mini_future *inner);
 
-#endif
+/** A call of a function on another shard, under way. */
+struct mini_call {
+    struct mini_future future; /**< runs over there */
+    struct mini_remote remote;
+    long (*fn)(void *arg);
+    void *arg;
+};
+
+/** Calls FN(ARG) on SHARD, as a task that is READY at once: it must not block
+ * and cannot await; its return value is the result. Cancel keeps it from being
+ * called if it comes there in time: -ECANCELED. */
+struct mini_future *mini_submit_to(
+    struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg);

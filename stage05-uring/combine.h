@@ -12,8 +12,7 @@
  *
  * @guarantee{G1.9} join_all finishes when all have; a cancel of it reaches all.
  */
-#ifndef MINI_COMBINE_H
-#define MINI_COMBINE_H
+#pragma once
 
 #include "async.h"
 
@@ -45,5 +44,3 @@ struct mini_future *mini_select(
  * order. Cancel goes to all. */
 struct mini_future *mini_join_all(
     struct mini_select *slot, struct mini_future **futures, size_t count);
-
-#endif

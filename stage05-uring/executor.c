@@ -25,25 +25,21 @@ static struct mini_future *future_of(struct mini_task *task) {
 
 /* ---- the run queue ---- */
 
-static bool toss(struct mini_executor *executor) {
-    executor->random ^= executor->random << 13; /* Marsaglia's xorshift32 */
-    executor->random ^= executor->random >> 17;
-    executor->random ^= executor->random << 5;
-    return executor->random & 1;
+static bool toss(uint32_t *random) {
+    *random ^= *random << 13; /* Marsaglia's xorshift32 */
+    *random ^= *random >> 17;
+    *random ^= *random << 5;
+    return *random & 1;
 }
 
 static void enqueue(struct mini_executor *executor, struct mini_task *task) {
-    if (!executor->first) {
-        task->next = NULL;
-        executor->first = executor->last = task;
-    } else if (executor->random && toss(executor)) {
-        task->next = executor->first;
+    bool in_front = executor->random && toss(&executor->random);
+    task->next = in_front ? executor->first : NULL;
+    if (in_front || !executor->first)
         executor->first = task;
-    } else {
-        task->next = NULL;
+    else
         executor->last->next = task;
-        executor->last = task;
-    }
+    if (!task->next) executor->last = task;
 }
 
 void mini_wake(struct mini_task *task) {
@@ -81,22 +77,19 @@ struct mini_task *mini_spawn(
     return task;
 }
 
-static void free_task(struct mini_executor *executor, struct mini_task *task) {
-    if (task->bytes) mini_slab_free(&executor->slab, task, task->bytes);
+static void free_task(struct mini_task *task) {
+    if (task->bytes) mini_slab_free(&task->executor->slab, task, task->bytes);
 }
 
-static void end_task(struct mini_executor *executor, struct mini_task *task) {
+static void end_task(struct mini_task *task) {
     task->done = true;
     mini_list_remove(&task->link);
-    executor->alive--;
-    if (task->detached) {
-        free_task(executor, task);
-        return;
-    }
+    task->executor->alive--;
     if (task->joiner) mini_wake(task->joiner);
+    if (task->detached) free_task(task);
 }
 
-static mini_poll join_poll(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(join_poll) {
     struct mini_join *self = MINI_SELF(struct mini_join);
     struct mini_task *task = self->task;
     if (!task) return mini_ready(future, mini_detach(NULL));
@@ -106,7 +99,7 @@ static mini_poll join_poll(struct mini_future *future, struct mini_context cx) {
     future->resume = 1;
     if (task->done) {
         long result = future_of(task)->result;
-        free_task(task->executor, task);
+        free_task(task);
         return mini_ready(future, result);
     }
     if (cx.cancel) mini_cancel(task);
@@ -114,16 +107,15 @@ static mini_poll join_poll(struct mini_future *future, struct mini_context cx) {
 }
 
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task) {
-    slot->future = MINI_FUTURE(join_poll, "mini_join");
-    slot->task = task;
-    return &slot->future;
+    return MINI_MAKE(
+        struct mini_join, slot, join_poll, "mini_join", .task = task);
 }
 
 int mini_detach(struct mini_task *task) {
     if (!task) return mini_self->stopping ? -ESHUTDOWN : -ENOMEM;
     MINI_CHECK(!task->joiner && !task->detached, "mini_detach: not yours");
     task->detached = true;
-    if (task->done) free_task(task->executor, task);
+    if (task->done) free_task(task);
     return 0;
 }
 
@@ -153,26 +145,25 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 static void run_task(struct mini_executor *executor, struct mini_task *task) {
     struct mini_future *future = future_of(task);
-    struct mini_context cx = {task, task->cancel};
     executor->running = task;
+    executor->stats.polls++;
     task->queued = false;
     task->refusals = 0;
-    executor->stats.polls++;
-    mini_poll answer = future->poll(future, cx);
+    mini_poll answer =
+        future->poll(future, (struct mini_context){task, task->cancel});
     executor->running = NULL;
     if (answer == MINI_READY)
-        end_task(executor, task);
+        end_task(task);
     else if (task->queued)
         enqueue(executor, task);
 }
 
 static unsigned run_tasks(struct mini_executor *executor) {
     unsigned polls = 0;
-    while (executor->first && polls < BATCH) {
+    for (; executor->first && polls < BATCH; polls++) {
         struct mini_task *task = executor->first;
         executor->first = task->next;
         run_task(executor, task);
-        polls++;
     }
     return polls;
 }
@@ -236,30 +227,25 @@ static void drain(struct mini_executor *executor) {
     }
 }
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    mini_list_init(&executor->tasks);
-    mini_slab_init(&executor->slab);
-    executor->random = options->shuffle_seed;
-    for (int i = 0; mini_pollers[i]; i++) {
-        int error = 0;
-        if (mini_pollers[i]->start)
-            error = mini_pollers[i]->start(executor, options);
-        if (error < 0) {
-            while (--i >= 0)
-                if (mini_pollers[i]->stop) mini_pollers[i]->stop(executor);
-            return error;
-        }
-    }
-    return 0;
-}
-
-static void stop(struct mini_executor *executor) {
-    int rows = 0;
-    while (mini_pollers[rows]) rows++;
+/* Stops the first ROWS rows, the last of them first. */
+static void stop(struct mini_executor *executor, int rows) {
     while (--rows >= 0)
         if (mini_pollers[rows]->stop) mini_pollers[rows]->stop(executor);
     mini_slab_destroy(&executor->slab);
+}
+
+/* Starts all rows or none; says how many there are, or a negative errno. */
+static int start(
+    struct mini_executor *executor, const struct mini_options *options) {
+    int rows = 0, error = 0;
+    mini_list_init(&executor->tasks);
+    executor->random = options->shuffle_seed;
+    for (; mini_pollers[rows] && error == 0; rows++)
+        if (mini_pollers[rows]->start)
+            error = mini_pollers[rows]->start(executor, options);
+    if (error == 0) return rows;
+    stop(executor, rows - 1);
+    return error;
 }
 
 /* The task that runs main; it lives on mini_run's stack. */
@@ -269,10 +255,10 @@ struct root {
     struct mini_future *main;
 };
 
-static mini_poll root_poll(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(root_poll) {
     struct root *self = MINI_CONTAINER(future, struct root, future);
     future->child = self->main;
-    if (self->main->poll(self->main, cx) == MINI_PENDING) return MINI_PENDING;
+    if (!mini_drive(self->main, cx)) return MINI_PENDING;
     return mini_ready(future, self->main->result);
 }
 
@@ -292,11 +278,9 @@ long mini_run(struct mini_future *main, const struct mini_options *options) {
     struct mini_executor executor = {0};
     if (mini_self) return -EINVAL;
     mini_self = &executor;
-    long result = start(&executor, options ? options : &mini_defaults);
-    if (result == 0) {
-        result = run_main(&executor, main);
-        stop(&executor);
-    }
+    int rows = start(&executor, options ? options : &mini_defaults);
+    long result = rows < 0 ? rows : run_main(&executor, main);
+    if (rows > 0) stop(&executor, rows);
     mini_self = NULL;
     return result;
 }
@@ -308,11 +292,14 @@ const struct mini_stats *mini_stats(void) { return &mini_self->stats; }
 void mini_dump(FILE *out) {
     MINI_LIST_EACH (link, &mini_self->tasks) {
         struct mini_task *task = MINI_CONTAINER(link, struct mini_task, link);
-        fprintf(out, "  task %p%s:", (void *)task,
-            task->cancel ? " (cancelled)" : "");
-        for (struct mini_future *f = future_of(task); f; f = f->child)
-            fprintf(out, " %s%.*s", f == future_of(task) ? "" : "> ",
-                (int)strcspn(f->name, ","), f->name);
+        const char *before = task->cancel ? " (cancelled):" : ":";
+        fprintf(out, "  task %p", (void *)task);
+        for (struct mini_future *f = future_of(task); f; f = f->child) {
+            int length =
+                (int)strcspn(f->name, ","); /* of the function's name */
+            fprintf(out, "%s %.*s", before, length, f->name);
+            before = " >";
+        }
         fputc('\n', out);
     }
 }

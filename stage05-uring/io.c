@@ -20,10 +20,9 @@ void mini_io_start(struct mini_io *operation) {
 }
 
 void mini_io_stop(struct mini_io *operation) {
-    struct mini_io_shard *io = mini_self->io;
     if (operation->cancelled) return;
     operation->cancelled = true;
-    io->backend->stop(io, operation);
+    mini_self->io->backend->stop(mini_self->io, operation);
 }
 
 void mini_io_finish(struct mini_io *operation) {
@@ -37,110 +36,36 @@ void mini_io_complete(struct mini_io *operation, long result, bool more) {
         operation->active = false;
         mini_self->io->active -= !operation->background;
     }
-    if (operation->notify) {
+    operation->future.result = result;
+    if (operation->notify)
         operation->notify(operation, result);
-    } else {
-        operation->future.result = result;
+    else
         mini_wake(operation->task);
-    }
 }
 
-/* After a part of send_all: what it comes to, or -EAGAIN to go on. */
-static long add_up(struct mini_io *self, bool cancel) {
-    long result = self->future.result;
-    if (result > 0) self->done += (size_t)result;
-    if (result > 0 && self->done < self->length && !cancel) return -EAGAIN;
-    if (result < 0 && (result != -ECANCELED || self->done == 0)) return result;
-    return (long)self->done;
+/* One part of send_all has come to an end: true if there is more to do, else
+ * the result is what it all comes to. */
+static bool goes_on(struct mini_io *self, bool cancel) {
+    long *result = &self->future.result;
+    if (!self->all) return false;
+    if (*result > 0) self->done += (size_t)*result;
+    if (*result > 0 && self->done < self->length && !cancel) return true;
+    if (*result >= 0 || (*result == -ECANCELED && self->done > 0))
+        *result = (long)self->done;
+    return false;
 }
 
-static mini_poll io_poll(struct mini_future *future, struct mini_context cx) {
+MINI_POLL(mini_io_step) {
     struct mini_io *self = MINI_SELF(struct mini_io);
     self->task = cx.task;
-    if (!future->resume) {
-        if (cx.cancel) return mini_ready(future, -ECANCELED);
-        future->resume = 1;
-        mini_io_start(self);
-        return MINI_PENDING; /* even if it is done: others have waited, too */
-    }
-    if (self->active) {
-        if (cx.cancel) mini_io_stop(self);
-        return MINI_PENDING;
-    }
-    long result = self->all ? add_up(self, cx.cancel) : future->result;
-    if (self->all && result == -EAGAIN) {
-        mini_io_start(self);
-        return MINI_PENDING;
-    }
-    return mini_ready(future, result);
-}
-
-/* ---- constructors ---- */
-
-static struct mini_future *make(struct mini_io *slot, const char *name,
-    enum mini_op op, int fd, const void *buffer, size_t length) {
-    *slot = (struct mini_io){.future = MINI_FUTURE(io_poll, name),
-        .op = op,
-        .fd = fd,
-        .buffer = (void *)(uintptr_t)buffer,
-        .length = length,
-        .offset = -1};
-    return &slot->future;
-}
-
-struct mini_future *mini_accept(struct mini_io *slot, int fd) {
-    return make(slot, "mini_accept", MINI_OP_ACCEPT, fd, NULL, 0);
-}
-
-struct mini_future *mini_connect(struct mini_io *slot, int fd,
-    const struct sockaddr *address, socklen_t length) {
-    return make(slot, "mini_connect", MINI_OP_CONNECT, fd, address, length);
-}
-
-struct mini_future *mini_recv(
-    struct mini_io *slot, int fd, void *buffer, size_t length) {
-    return make(slot, "mini_recv", MINI_OP_RECV, fd, buffer, length);
-}
-
-struct mini_future *mini_send(
-    struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return make(slot, "mini_send", MINI_OP_SEND, fd, buffer, length);
-}
-
-struct mini_future *mini_send_all(
-    struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    make(slot, "mini_send_all", MINI_OP_SEND, fd, buffer, length);
-    slot->all = true;
-    return &slot->future;
-}
-
-struct mini_future *mini_shutdown_socket(
-    struct mini_io *slot, int fd, int how) {
-    make(slot, "mini_shutdown_socket", MINI_OP_SHUTDOWN, fd, NULL, 0);
-    slot->how = how;
-    return &slot->future;
-}
-
-struct mini_future *mini_close(struct mini_io *slot, int fd) {
-    return make(slot, "mini_close", MINI_OP_CLOSE, fd, NULL, 0);
-}
-
-struct mini_future *mini_read(
-    struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
-    make(slot, "mini_read", MINI_OP_READ, fd, buffer, length);
-    slot->offset = offset;
-    return &slot->future;
-}
-
-struct mini_future *mini_write(struct mini_io *slot, int fd, const void *buffer,
-    size_t length, int64_t offset) {
-    make(slot, "mini_write", MINI_OP_WRITE, fd, buffer, length);
-    slot->offset = offset;
-    return &slot->future;
-}
-
-struct mini_future *mini_readable(struct mini_io *slot, int fd) {
-    return make(slot, "mini_readable", MINI_OP_READABLE, fd, NULL, 0);
+    if (!future->resume && cx.cancel) return mini_ready(future, -ECANCELED);
+    if (self->active && cx.cancel) mini_io_stop(self);
+    if (self->active) return MINI_PENDING;
+    if (future->resume && !goes_on(self, cx.cancel))
+        return mini_ready(future, future->result);
+    future->resume = 1;
+    mini_io_start(self);
+    return MINI_PENDING; /* even if it is done: others have waited, too */
 }
 
 /* ---- the doorbell ---- */

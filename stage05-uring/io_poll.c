@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The poll(2) backend: POSIX alone. See io.h for the five functions.
  *
- * An operation is tried at once; if it would block, its descriptor joins the
- * poll set, and it is tried again when poll(2) says that it is ready. read and
- * write wait for that first, for the descriptor may be a blocking one. Nothing
- * is ever under way in the kernel, so a cancel just takes it out of the set. */
+ * An operation waits in the poll set until poll(2) says that its descriptor is
+ * ready, and then is a system call that does not block; if that says EAGAIN all
+ * the same, it waits on. Nothing is ever under way in the kernel (but connect,
+ * which is begun first), so a cancel just takes it out of the set. */
 #include "io.h"
 
 #include "../common/platform.h"
@@ -32,69 +32,48 @@ static void fini(struct mini_io_shard *io) {
     free(set);
 }
 
-/* ---- trying an operation ---- */
+/* ---- carrying out an operation ---- */
 
-static int flags_of(int fd) {
-    int flags = fcntl(fd, F_GETFL);
-    return flags < 0 ? 0 : flags;
-}
-
-static long connect_step(struct mini_io *io) {
+static long connected(int fd) {
     int error = 0;
     socklen_t size = sizeof error;
-    if (!io->armed) { /* the first step */
-        int done = connect(io->fd, io->buffer, (socklen_t)io->length);
-        return done == 0 ? 0 : errno == EINPROGRESS ? -EAGAIN : -errno;
-    }
-    if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-        return -errno;
-    return -error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return -1;
+    errno = error;
+    return error ? -1 : 0;
 }
 
-/* A blocking pipe that is ready takes PIPE_BUF bytes and no more for sure. */
-static size_t safe_length(const struct mini_io *io) {
-    bool any = io->length < PIPE_BUF || io->offset >= 0 ||
-        flags_of(io->fd) & O_NONBLOCK;
-    return any ? io->length : PIPE_BUF;
-}
-
-static long call_once(struct mini_io *io) {
+static long call(struct mini_io *io) {
     char *buffer = (char *)io->buffer + io->done;
     size_t length = io->length - io->done;
+    bool here = io->offset < 0; /* where the descriptor stands */
     switch (io->op) {
     case MINI_OP_ACCEPT: return mini_accept_fd(io->fd);
-    case MINI_OP_CONNECT: return connect_step(io);
+    case MINI_OP_CONNECT: return connected(io->fd);
     case MINI_OP_RECV: return recv(io->fd, buffer, length, MSG_DONTWAIT);
     case MINI_OP_SEND:
         return send(io->fd, buffer, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    case MINI_OP_SHUTDOWN: return shutdown(io->fd, io->how);
+    case MINI_OP_SHUTDOWN: return shutdown(io->fd, (int)io->offset);
     case MINI_OP_CLOSE: return close(io->fd);
     case MINI_OP_READ:
-        return io->offset < 0 ? read(io->fd, buffer, length)
-                              : pread(io->fd, buffer, length, io->offset);
-    case MINI_OP_WRITE:
-        length = safe_length(io);
-        return io->offset < 0 ? write(io->fd, buffer, length)
-                              : pwrite(io->fd, buffer, length, io->offset);
+        return here ? read(io->fd, buffer, length)
+                    : pread(io->fd, buffer, length, io->offset);
+    case MINI_OP_WRITE: /* of a blocking pipe, ready means room for PIPE_BUF */
+        if (here && length > PIPE_BUF) length = PIPE_BUF;
+        return here ? write(io->fd, buffer, length)
+                    : pwrite(io->fd, buffer, length, io->offset);
     case MINI_OP_READABLE: return 0;
     }
-    return -EINVAL;
+    return -1;
 }
 
-/* The result as the other backend has it; -EAGAIN: wait until it is ready. */
-static long try(struct mini_io *io) {
-    bool waits_first = io->op == MINI_OP_READ || io->op == MINI_OP_WRITE ||
-        io->op == MINI_OP_READABLE;
+/* The result as the other backend has it; -EAGAIN: wait on. */
+static long carry_out(struct mini_io *io) {
     long result;
-    if (waits_first && !io->armed) return -EAGAIN;
     do {
-        errno = 0;
-        result = call_once(io);
-    } while (result == -EINTR ||
-        (result == -1 && errno == EINTR && io->op != MINI_OP_CLOSE));
-    if (result == -1 && errno != 0)
-        result = errno == EWOULDBLOCK ? -EAGAIN : -errno;
-    return result;
+        result = call(io);
+    } while (result < 0 && errno == EINTR && io->op != MINI_OP_CLOSE);
+    if (result < 0 && errno == EWOULDBLOCK) return -EAGAIN;
+    return result < 0 ? -errno : result;
 }
 
 /* ---- the set ---- */
@@ -112,16 +91,6 @@ static int make_room(struct poll_set *set) {
     return 0;
 }
 
-static void add(struct poll_set *set, struct mini_io *operation) {
-    bool output = operation->op == MINI_OP_CONNECT ||
-        operation->op == MINI_OP_SEND || operation->op == MINI_OP_WRITE;
-    operation->armed = true;
-    operation->index = set->count;
-    set->operations[set->count] = operation;
-    set->fds[set->count++] = (struct pollfd){
-        .fd = operation->fd, .events = output ? POLLOUT : POLLIN};
-}
-
 /* The last one takes its place. */
 static void take_out(struct poll_set *set, struct mini_io *operation) {
     size_t last = --set->count;
@@ -130,17 +99,40 @@ static void take_out(struct poll_set *set, struct mini_io *operation) {
     set->operations[operation->index]->index = operation->index;
 }
 
+/* What cannot block needs no descriptor that is ready; connect is begun here. */
+static long begin(struct mini_io *operation) {
+    int flags = fcntl(operation->fd, F_GETFL);
+    switch (operation->op) {
+    case MINI_OP_CLOSE:
+    case MINI_OP_SHUTDOWN: return carry_out(operation);
+    case MINI_OP_ACCEPT:
+        fcntl(operation->fd, F_SETFL, flags | O_NONBLOCK);
+        return -EAGAIN;
+    case MINI_OP_CONNECT:
+        fcntl(operation->fd, F_SETFL, flags | O_NONBLOCK);
+        if (connect(operation->fd, operation->from,
+                (socklen_t)operation->length) == 0)
+            return 0;
+        return errno == EINPROGRESS ? -EAGAIN : -errno;
+    case MINI_OP_SEND: return carry_out(operation); /* there is room mostly */
+    default: return -EAGAIN;
+    }
+}
+
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
     struct poll_set *set = io->state;
-    operation->armed = false;
-    if (operation->op == MINI_OP_ACCEPT || operation->op == MINI_OP_CONNECT)
-        fcntl(operation->fd, F_SETFL, flags_of(operation->fd) | O_NONBLOCK);
-    long result = try(operation);
+    bool output = operation->op == MINI_OP_CONNECT ||
+        operation->op == MINI_OP_SEND || operation->op == MINI_OP_WRITE;
+    long result = begin(operation);
     if (result == -EAGAIN && make_room(set) < 0) result = -ENOMEM;
-    if (result == -EAGAIN)
-        add(set, operation);
-    else
+    if (result != -EAGAIN) {
         mini_io_complete(operation, result, false);
+        return;
+    }
+    operation->index = set->count;
+    set->operations[set->count] = operation;
+    set->fds[set->count++] = (struct pollfd){
+        .fd = operation->fd, .events = output ? POLLOUT : POLLIN};
 }
 
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
@@ -159,7 +151,7 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
         struct mini_io *operation = set->operations[i];
         ready--;
         set->fds[i].revents = 0;
-        long result = try(operation);
+        long result = carry_out(operation);
         if (result == -EAGAIN) continue;
         take_out(set, operation);
         mini_io_complete(operation, result, false);

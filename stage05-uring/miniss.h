@@ -3,8 +3,7 @@
  * @file
  * The stage's whole public face: include this, link libminiss.a.
  */
-#ifndef MINISS_H
-#define MINISS_H
+#pragma once
 
 #include "async.h"
 #include "combine.h"
@@ -17,5 +16,3 @@
 #include "collective.h"
 #include "io.h"
 #include "server.h"
-
-#endif

@@ -19,33 +19,25 @@
 
 /* ---- listening ---- */
 
-static int bind_and_listen(const struct addrinfo *address, bool reuseport) {
-    int on = 1;
-    int fd = socket(address->ai_family, SOCK_STREAM, 0);
-    if (fd < 0) return -errno;
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited */
-    if ((reuseport && mini_set_reuseport(fd) < 0) ||
-        bind(fd, address->ai_addr, address->ai_addrlen) < 0 ||
-        listen(fd, BACKLOG) < 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    return fd;
-}
-
 int mini_listen(const char *host, unsigned port, bool reuseport) {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
     char service[16];
+    int on = 1, error = 0;
     if (port > 65535) return -EINVAL;
     snprintf(service, sizeof service, "%u", port);
     if (getaddrinfo(host ? host : "127.0.0.1", service, &hints, &found) != 0)
         return -EADDRNOTAVAIL;
-    int fd = bind_and_listen(found, reuseport);
+    int fd = socket(found->ai_family, SOCK_STREAM, 0);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited */
+    if (fd < 0 || (reuseport && mini_set_reuseport(fd) < 0) ||
+        bind(fd, found->ai_addr, found->ai_addrlen) < 0 ||
+        listen(fd, BACKLOG) < 0)
+        error = -errno;
+    if (error < 0 && fd >= 0) close(fd);
     freeaddrinfo(found);
-    return fd;
+    return error < 0 ? error : fd;
 }
 
 int mini_port_of(int fd) {
@@ -65,8 +57,7 @@ struct connection {
     int fd;
 }; /* the program's frame follows */
 
-static mini_poll connection(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(connection) {
     struct connection *self = MINI_SELF(struct connection);
     MINI_BEGIN;
     MINI_AWAIT(self->serve(self + 1, self->fd, self->arg));
@@ -125,8 +116,7 @@ static bool is_the_peers(long error) {
     return error == -ECONNABORTED || error == -EPROTO || error == -EPERM;
 }
 
-static mini_poll acceptor_poll(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(acceptor_poll) {
     struct mini_acceptor *self = MINI_SELF(struct mini_acceptor);
     MINI_BEGIN;
     mini_accept_stream(&self->stream, self->listener);
@@ -155,55 +145,45 @@ static mini_poll acceptor_poll(
 
 /* ---- the server ---- */
 
-static int open_acceptor(struct mini_server *server, unsigned index) {
-    const struct mini_server_options *options = &server->options;
-    struct mini_acceptor *acceptor = &server->acceptors[index];
-    int fd = mini_listen(
-        options->host, server->port, options->accept == MINI_ACCEPT_REUSEPORT);
+static int open_acceptor(struct mini_server *server, unsigned shard) {
+    struct mini_acceptor *acceptor = &server->acceptors[server->count];
+    bool reuseport = server->options.accept == MINI_ACCEPT_REUSEPORT;
+    int fd = mini_listen(server->options.host, server->port, reuseport);
     if (fd < 0) return fd;
     (void)MINI_CALL(struct mini_acceptor, acceptor, acceptor_poll,
-        .options = options, .listener = fd);
-    server->futures[index] =
-        mini_spawn_on(&acceptor->remote, index, &acceptor->future);
+        .options = &server->options, .listener = fd);
+    mini_spawn_on(&acceptor->remote, shard, &acceptor->future);
     server->port = (unsigned)mini_port_of(fd); /* the next ones take the same */
+    server->count++;
     return 0;
-}
-
-static void free_server(struct mini_server *server) {
-    free(server->acceptors);
-    free(server->futures);
 }
 
 int mini_server_open(
     struct mini_server *server, const struct mini_server_options *options) {
     bool spread = options->accept == MINI_ACCEPT_SPREAD;
-    unsigned count = spread ? 1 : mini_shard_count(), opened = 0;
+    unsigned count = spread ? 1 : mini_shard_count();
     *server = (struct mini_server){.options = *options, .port = options->port};
     server->acceptors = calloc(count, sizeof *server->acceptors);
-    server->futures = calloc(count, sizeof *server->futures);
-    int error = server->acceptors && server->futures ? 0 : -ENOMEM;
-    while (error == 0 && opened < count) {
-        error = open_acceptor(server, opened);
-        opened += error == 0;
-    }
-    if (error < 0) {
-        while (opened-- > 0) close(server->acceptors[opened].listener);
-        free_server(server);
-        return error;
-    }
-    if (spread) /* by the shard that has opened it */
-        server->acceptors[0].remote.to = mini_this_shard();
-    mini_join_all(&server->all, server->futures, count);
-    return 0;
+    int error = server->acceptors ? 0 : -ENOMEM;
+    while (error == 0 && server->count < count)
+        error =
+            open_acceptor(server, spread ? mini_this_shard() : server->count);
+    if (error == 0) return 0;
+    while (server->count-- > 0)
+        close(server->acceptors[server->count].listener);
+    free(server->acceptors);
+    return error;
 }
 
-static mini_poll serve_poll(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(serve_poll) {
     struct mini_server *self = MINI_SELF(struct mini_server);
-    MINI_BEGIN;
-    MINI_AWAIT(&self->all.future);
-    free_server(self);
-    MINI_END(MINI_RESULT);
+    unsigned pending = 0;
+    for (unsigned i = 0; i < self->count; i++)
+        pending += !mini_drive(&self->acceptors[i].remote.future, cx);
+    if (pending > 0) return MINI_PENDING;
+    long result = self->acceptors[0].remote.future.result;
+    free(self->acceptors);
+    return mini_ready(future, result);
 }
 
 struct mini_future *mini_serve(struct mini_server *server) {

@@ -8,8 +8,7 @@
 /* The completions that follow a cancel are not to be lost, so room is made for
  * as many as come; each is a descriptor, so there is a limit to that. */
 static bool keep(struct mini_accept_stream *stream, int fd) {
-    if (stream->first > 0 && stream->first == stream->count)
-        stream->first = stream->count = 0;
+    if (stream->first == stream->count) stream->first = stream->count = 0;
     if (stream->count == stream->room) {
         size_t room = stream->room ? stream->room * 2 : MINI_STREAM_HIGH;
         int *fds = realloc(stream->fds, room * sizeof *fds);
@@ -37,17 +36,12 @@ static void accepted(struct mini_io *io, long result) {
     if (stream->task) mini_wake(stream->task);
 }
 
-static void arm(struct mini_accept_stream *stream) {
-    stream->io.multishot = !mini_self->io->single_shot;
-    mini_io_start(&stream->io);
-}
-
 static mini_poll finish(struct mini_accept_stream *stream, long result) {
     stream->task = NULL;
     return mini_ready(&stream->future, result);
 }
 
-static mini_poll next_poll(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(next_poll) {
     struct mini_accept_stream *self =
         MINI_CONTAINER(future, struct mini_accept_stream, future);
     if (cx.cancel) return finish(self, -ECANCELED);
@@ -59,11 +53,12 @@ static mini_poll next_poll(struct mini_future *future, struct mini_context cx) {
         return finish(self, error);
     }
     self->task = cx.task;
-    if (!self->io.active) arm(self);
+    self->io.multishot = !mini_self->io->single_shot;
+    if (!self->io.active) mini_io_start(&self->io);
     return MINI_PENDING;
 }
 
-static mini_poll end_poll(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(end_poll) {
     struct mini_accept_stream *self =
         MINI_CONTAINER(future, struct mini_accept_stream, future);
     self->task = cx.task;

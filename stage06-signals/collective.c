@@ -8,53 +8,44 @@
 
 /* ---- broadcast and map-reduce ---- */
 
-static int make_calls(struct mini_broadcast *self) {
-    unsigned count = mini_shard_count();
-    self->calls = malloc(count * sizeof *self->calls);
-    if (!self->calls) return -ENOMEM;
-    for (unsigned i = 0; i < count; i++)
-        mini_submit_to(&self->calls[i], i, self->map, self->arg);
-    return 0;
-}
-
-static long first_error(long so_far, long next) {
-    return so_far < 0 ? so_far : next < 0 ? next : 0;
-}
-
-static mini_poll broadcast_poll(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(broadcast_poll) {
     struct mini_broadcast *self = MINI_SELF(struct mini_broadcast);
-    unsigned pending = 0;
-    int error = self->calls ? 0 : make_calls(self);
-    if (error < 0) return mini_ready(future, error);
-    for (unsigned i = 0; i < mini_shard_count(); i++)
-        pending += !mini_drive(&self->calls[i].future, cx);
+    unsigned count = mini_shard_count(), pending = 0;
+    long error = 0;
+    if (!self->calls && !(self->calls = malloc(count * sizeof *self->calls)))
+        return mini_ready(future, -ENOMEM);
+    for (unsigned i = 0; i < count; i++) {
+        struct mini_call *call = &self->calls[i];
+        if (!future->resume) mini_submit_to(call, i, self->map, self->arg);
+        pending += !mini_drive(&call->remote.future, cx);
+    }
+    future->resume = 1;
     if (pending > 0) return MINI_PENDING;
-    bool refused = !self->calls[0].back; /* then all were, in the same poll */
-    long result = self->calls[0].future.result;
-    for (unsigned i = 0; i < mini_shard_count() && !refused; i++)
-        self->so_far = self->reduce(self->so_far, self->calls[i].future.result);
+    for (unsigned i = 0; i < count && error == 0; i++) {
+        long result = self->calls[i].remote.future.result;
+        if (result < 0) error = result;
+        self->so_far = self->reduce(self->so_far, result);
+    }
     free(self->calls);
-    return mini_ready(future, refused ? result : self->so_far);
+    return mini_ready(future, error < 0 ? error : self->so_far);
 }
 
 struct mini_future *mini_map_reduce(struct mini_broadcast *slot,
     long (*map)(void *arg), void *arg, long (*reduce)(long, long),
     long initial) {
-    *slot = (struct mini_broadcast){
-        .future = MINI_FUTURE(broadcast_poll, "mini_map_reduce"),
-        .map = map,
-        .arg = arg,
-        .reduce = reduce,
-        .so_far = initial};
-    return &slot->future;
+    return MINI_MAKE(struct mini_broadcast, slot, broadcast_poll,
+        "mini_map_reduce", .map = map, .arg = arg, .reduce = reduce,
+        .so_far = initial);
+}
+
+static long nothing(long so_far, long next) {
+    (void)next;
+    return so_far;
 }
 
 struct mini_future *mini_submit_all(
     struct mini_broadcast *slot, long (*fn)(void *arg), void *arg) {
-    mini_map_reduce(slot, fn, arg, first_error, 0);
-    slot->future.name = "mini_submit_all";
-    return &slot->future;
+    return mini_map_reduce(slot, fn, arg, nothing, 0);
 }
 
 /* ---- barrier ---- */
@@ -65,49 +56,25 @@ void mini_barrier_init(struct mini_barrier *barrier, unsigned parties) {
     mini_list_init(&barrier->waiters);
 }
 
-/* On the barrier's own shard. Who leaves the list is through. */
-static mini_poll at_home_poll(
-    struct mini_future *future, struct mini_context cx) {
-    struct mini_barrier_wait *self =
-        MINI_CONTAINER(future, struct mini_barrier_wait, at_home);
-    struct mini_barrier *barrier = self->barrier;
-    if (future->resume && !mini_list_linked(&self->link))
-        return mini_ready(future, 0);
-    if (cx.cancel) {
-        barrier->arrived -= future->resume != 0;
-        mini_list_remove(&self->link);
-        return mini_ready(future, -ECANCELED);
-    }
-    self->task = cx.task;
-    if (future->resume) return MINI_PENDING;
-    if (barrier->arrived + 1 == barrier->parties) {
-        struct mini_list *link;
-        while ((link = mini_list_pop(&barrier->waiters)))
-            mini_wake(
-                MINI_CONTAINER(link, struct mini_barrier_wait, link)->task);
+/* Runs on the barrier's own shard. */
+static MINI_POLL(barrier_poll) {
+    struct mini_wait *self = MINI_SELF(struct mini_wait), *other;
+    struct mini_barrier *barrier = self->target;
+    bool waits = mini_list_linked(&self->link);
+    if (!future->resume && !cx.cancel &&
+        ++barrier->arrived == barrier->parties) {
         barrier->arrived = 0;
+        while ((other = mini_wait_first(&barrier->waiters)))
+            mini_wait_serve(other, 0);
         return mini_ready(future, 1);
     }
-    barrier->arrived++;
-    mini_list_push(&barrier->waiters, &self->link);
-    future->resume = 1;
-    return MINI_PENDING;
-}
-
-static mini_poll barrier_poll(
-    struct mini_future *future, struct mini_context cx) {
-    struct mini_barrier_wait *self = MINI_SELF(struct mini_barrier_wait);
-    MINI_BEGIN;
-    MINI_AWAIT(
-        mini_spawn_on(&self->remote, self->barrier->home, &self->at_home));
-    MINI_END(MINI_RESULT);
+    if (waits && cx.cancel) barrier->arrived--;
+    return mini_wait_in(&barrier->waiters, self, cx);
 }
 
 struct mini_future *mini_barrier_await(
     struct mini_barrier_wait *slot, struct mini_barrier *barrier) {
-    *slot = (struct mini_barrier_wait){
-        .future = MINI_FUTURE(barrier_poll, "mini_barrier_await"),
-        .at_home = MINI_FUTURE(at_home_poll, "at_home"),
-        .barrier = barrier};
-    return &slot->future;
+    struct mini_future *inner = MINI_MAKE(struct mini_wait, &slot->wait,
+        barrier_poll, "mini_barrier_await", .target = barrier);
+    return mini_spawn_on(&slot->remote, barrier->home, inner);
 }

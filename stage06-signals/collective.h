@@ -6,10 +6,10 @@
  * Slots are the caller's and stay until READY. For a broadcast the runtime
  * allocates one call a shard, -ENOMEM if it cannot; -ESHUTDOWN after the stop.
  */
-#ifndef MINI_COLLECTIVE_H
-#define MINI_COLLECTIVE_H
+#pragma once
 
 #include "call.h"
+#include "sync.h"
 
 /** A broadcast under way. */
 struct mini_broadcast {
@@ -22,13 +22,14 @@ struct mini_broadcast {
 };
 
 /** Calls FN(ARG) on every shard: 0, or the first negative result in the order
- * of shards. Cancel before it is sent gives -ECANCELED; after that all calls
- * run. ARG is used by all shards at once: read only. */
+ * of shards. Cancel keeps it from those shards it has not come to. ARG is used
+ * by all shards at once: read only. */
 struct mini_future *mini_submit_all(
     struct mini_broadcast *slot, long (*fn)(void *arg), void *arg);
 
 /** Calls MAP(ARG) on every shard and folds the results, in the order of shards,
- * here: REDUCE(REDUCE(INITIAL, first), second) … */
+ * here: REDUCE(REDUCE(INITIAL, first), second) … A negative result of MAP is an
+ * error: the first one is the result, then. */
 struct mini_future *mini_map_reduce(struct mini_broadcast *slot,
     long (*map)(void *arg), void *arg, long (*reduce)(long, long),
     long initial);
@@ -43,12 +44,8 @@ struct mini_barrier {
 
 /** A wait at a barrier, under way. */
 struct mini_barrier_wait {
-    struct mini_future future;
     struct mini_remote remote;
-    struct mini_future at_home; /**< runs on the barrier's shard */
-    struct mini_list link;
-    struct mini_task *task;
-    struct mini_barrier *barrier;
+    struct mini_wait wait; /**< on the barrier's shard */
 };
 
 /** Makes BARRIER one for PARTIES tasks, on the calling shard; it must stay until
@@ -59,5 +56,3 @@ void mini_barrier_init(struct mini_barrier *barrier, unsigned parties);
  * one that waits takes it out again: -ECANCELED. */
 struct mini_future *mini_barrier_await(
     struct mini_barrier_wait *slot, struct mini_barrier *barrier);
-
-#endif

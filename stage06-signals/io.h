@@ -38,12 +38,12 @@
  * @planned{G5.8} The zero-copy paths copy nothing in user space; their buffers
  * stay untouched until the kernel's last notification.
  */
-#ifndef MINI_IO_H
-#define MINI_IO_H
+#pragma once
 
 #include "executor.h"
 
 #include <sys/socket.h>
+#include <sys/types.h>
 
 /** What a backend can do. */
 enum mini_op {
@@ -64,21 +64,22 @@ struct mini_io {
     struct mini_task *task; /**< woken at the end */
     /** Called instead, for each completion: must not block. */
     void (*notify)(struct mini_io *self, long result);
-    void *buffer; /**< or the address to connect to */
+    union {
+        void *buffer; /**< to be filled */
+        const void *from; /**< to be sent, or the address to connect to */
+    };
     size_t length;
     size_t done; /**< bytes of it that are dealt with, for send_all */
-    int64_t offset; /**< in a file; -1: where it stands */
+    int64_t offset; /**< in a file, -1: where it stands; for shutdown: how */
     int fd;
-    int how; /**< for shutdown */
     enum mini_op op;
     bool all : 1; /**< go on until all of the buffer is dealt with */
     bool multishot : 1; /**< completes many times */
     bool background : 1; /**< no reason to wait for it: the doorbell */
     bool active; /**< the backend has it */
     bool cancelled; /**< the backend was asked to stop it */
-    bool armed; /**< backend: waits for the descriptor to be ready */
-    struct mini_list link; /**< backend: among those to be submitted */
-    size_t index; /**< backend: place in the poll set */
+    bool armed; /**< io_uring: waits until the descriptor is ready */
+    size_t index; /**< poll: place in the poll set */
 };
 
 /** Carries out operations; five functions. All on the shard's thread. */
@@ -117,35 +118,81 @@ extern const struct mini_poller mini_io_poller;
 /** The calling shard's backend, "uring" or "poll". */
 const char *mini_io_name(void);
 
+/** The poll function of every operation. */
+MINI_POLL(mini_io_step);
+
 /** Takes a connection off the listening socket FD; its descriptor, closed on
  * exec. */
-struct mini_future *mini_accept(struct mini_io *slot, int fd);
+static inline struct mini_future *mini_accept(struct mini_io *slot, int fd) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_accept",
+        .op = MINI_OP_ACCEPT, .fd = fd);
+}
+
 /** Connects FD to ADDRESS, which stays until READY; 0. */
-struct mini_future *mini_connect(struct mini_io *slot, int fd,
-    const struct sockaddr *address, socklen_t length);
+static inline struct mini_future *mini_connect(struct mini_io *slot, int fd,
+    const struct sockaddr *address, socklen_t length) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_connect",
+        .op = MINI_OP_CONNECT, .fd = fd, .from = address, .length = length);
+}
+
 /** Receives up to LENGTH bytes; how many, 0 at the end of the stream. */
-struct mini_future *mini_recv(
-    struct mini_io *slot, int fd, void *buffer, size_t length);
+static inline struct mini_future *mini_recv(
+    struct mini_io *slot, int fd, void *buffer, size_t length) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_recv",
+        .op = MINI_OP_RECV, .fd = fd, .buffer = buffer, .length = length);
+}
+
 /** Sends up to LENGTH bytes; how many. -EPIPE instead of SIGPIPE. */
-struct mini_future *mini_send(
-    struct mini_io *slot, int fd, const void *buffer, size_t length);
+static inline struct mini_future *mini_send(
+    struct mini_io *slot, int fd, const void *buffer, size_t length) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_send",
+        .op = MINI_OP_SEND, .fd = fd, .from = buffer, .length = length);
+}
+
 /** Sends all of LENGTH bytes: LENGTH, or an errno; SLOT->done says how many went
  * out. Cancelled after the first byte it gives that count. */
-struct mini_future *mini_send_all(
-    struct mini_io *slot, int fd, const void *buffer, size_t length);
+static inline struct mini_future *mini_send_all(
+    struct mini_io *slot, int fd, const void *buffer, size_t length) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_send_all",
+        .op = MINI_OP_SEND, .fd = fd, .from = buffer, .length = length,
+        .all = true);
+}
+
 /** shutdown(2): HOW is SHUT_RD, SHUT_WR or SHUT_RDWR; 0. */
-struct mini_future *mini_shutdown_socket(struct mini_io *slot, int fd, int how);
+static inline struct mini_future *mini_shutdown_socket(
+    struct mini_io *slot, int fd, int how) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_shutdown_socket",
+        .op = MINI_OP_SHUTDOWN, .fd = fd, .offset = how);
+}
+
 /** Closes FD; 0. Nothing may be under way on it. Await it shielded: cancelled
  * before its first poll it closes nothing. */
-struct mini_future *mini_close(struct mini_io *slot, int fd);
+static inline struct mini_future *mini_close(struct mini_io *slot, int fd) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_close",
+        .op = MINI_OP_CLOSE, .fd = fd);
+}
+
 /** Reads up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
-struct mini_future *mini_read(
-    struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset);
+static inline struct mini_future *mini_read(
+    struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_read",
+        .op = MINI_OP_READ, .fd = fd, .buffer = buffer, .length = length,
+        .offset = offset);
+}
+
 /** Writes up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
-struct mini_future *mini_write(struct mini_io *slot, int fd, const void *buffer,
-    size_t length, int64_t offset);
+static inline struct mini_future *mini_write(struct mini_io *slot, int fd,
+    const void *buffer, size_t length, int64_t offset) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_write",
+        .op = MINI_OP_WRITE, .fd = fd, .from = buffer, .length = length,
+        .offset = offset);
+}
+
 /** Waits until FD has something to read, or an error or its end; 0. */
-struct mini_future *mini_readable(struct mini_io *slot, int fd);
+static inline struct mini_future *mini_readable(struct mini_io *slot, int fd) {
+    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_readable",
+        .op = MINI_OP_READABLE, .fd = fd);
+}
 
 /** Hands OPERATION, which has a task or a notify, to the backend. */
 void mini_io_start(struct mini_io *operation);
@@ -155,5 +202,3 @@ void mini_io_stop(struct mini_io *operation);
 void mini_io_finish(struct mini_io *operation);
 /** Backends: OPERATION has come to RESULT; MORE: and goes on. */
 void mini_io_complete(struct mini_io *operation, long result, bool more);
-
-#endif

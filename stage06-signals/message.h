@@ -22,8 +22,7 @@
  * @guarantee{G4.3} All-to-all storms, nested calls and call-backs finish with
  * every ring capacity from 2 up: no dead-lock, no allocation on the way.
  */
-#ifndef MINI_MESSAGE_H
-#define MINI_MESSAGE_H
+#pragma once
 
 #include "executor.h"
 #include "spsc.h"
@@ -31,8 +30,14 @@
 /** Something to be done on another shard. */
 struct mini_message {
     struct mini_list link; /**< in an outbox */
-    /** Called on the shard it reaches, in its inbox's turn: must not block. */
+    /** Called on the shard it reaches, between its tasks: must not block. */
     void (*deliver)(struct mini_message *);
+};
+
+/** The way from one shard to another. */
+struct mini_lane {
+    struct mini_spsc ring; /**< what is on the way */
+    _Alignas(MINI_CACHE_LINE) struct mini_list outbox; /**< the sender's only */
 };
 
 /** The row that takes messages in. */
@@ -45,5 +50,3 @@ extern const struct mini_poller mini_outbox_poller;
  * it back. */
 void mini_message_send(struct mini_message *message, unsigned shard,
     void (*deliver)(struct mini_message *));
-
-#endif

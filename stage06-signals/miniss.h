@@ -3,8 +3,7 @@
  * @file
  * The stage's whole public face: include this, link libminiss.a.
  */
-#ifndef MINISS_H
-#define MINISS_H
+#pragma once
 
 #include "async.h"
 #include "combine.h"
@@ -18,5 +17,3 @@
 #include "io.h"
 #include "server.h"
 #include "signals.h"
-
-#endif

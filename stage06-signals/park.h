@@ -21,8 +21,7 @@
  * @guarantee{G3.5} An awake consumer is never rung: a busy channel makes no
  * system calls.
  */
-#ifndef MINI_PARK_H
-#define MINI_PARK_H
+#pragma once
 
 #include "../common/platform.h"
 
@@ -54,5 +53,3 @@ void mini_park_end(struct mini_executor *executor);
 /** For tests: called between the store of `sleeping` and the second look, where
  * an unlucky sender strikes. NULL does nothing. */
 extern void (*mini_park_hook)(void);
-
-#endif

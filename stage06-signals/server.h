@@ -17,11 +17,9 @@
  * @guarantee{G5.9} Peers that send one byte at a time, never read, half-close,
  * or reset do not stall others.
  */
-#ifndef MINI_SERVER_H
-#define MINI_SERVER_H
+#pragma once
 
 #include "call.h"
-#include "combine.h"
 #include "stream.h"
 
 /** Who takes connections. */
@@ -39,15 +37,13 @@ struct mini_server_options {
     void *arg; /**< for SERVE, on all shards */
 };
 
-/** A server. Its members are the runtime's, but for those that are said to be
- * the program's to read. */
+/** A server. */
 struct mini_server {
     struct mini_future future;
     struct mini_server_options options;
-    unsigned port; /**< the port it listens on; for the program */
+    unsigned port; /**< the port it listens on, once it is open */
+    unsigned count; /**< acceptors */
     struct mini_acceptor *acceptors;
-    struct mini_future **futures;
-    struct mini_select all;
 };
 
 /** Opens a listening socket on HOST (NULL: 127.0.0.1) and PORT (0: a free one).
@@ -66,5 +62,3 @@ int mini_server_open(
  * pass, then closes the listening sockets and frees what mini_server_open has
  * made. Connections go on: they are tasks of their shards. */
 struct mini_future *mini_serve(struct mini_server *server);
-
-#endif

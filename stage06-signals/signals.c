@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DRAIN MINI_SECOND
+#define DRAIN MINI_SECOND /* without options.drain */
+#define SIGNALS 64
 #define BIT(signal) (UINT64_C(1) << ((signal)-1))
 
 /* Caught from the start, so that none is missed; others from the first wait. */
@@ -27,16 +28,10 @@ static struct {
     uint64_t caught; /* whose handler is ours; shard 0's */
     uint64_t unclaimed; /* came when nobody waited; shard 0's */
     struct mini_list waiters; /* shard 0's */
-    struct sigaction before[64];
+    struct sigaction before[SIGNALS];
 } signals;
 
 /* ---- catching: async-signal-safe ---- */
-
-static void die_of(int signal) {
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    sigaction(signal, &standard, NULL);
-    raise(signal); /* at the end of the handler, where it is unblocked */
-}
 
 static void handle(int signal) {
     int error = errno;
@@ -45,7 +40,9 @@ static void handle(int signal) {
     if (signal == SIGPIPE) return;
     if (!owner || getpid() != signals.pid ||
         (ends && atomic_exchange(&signals.ending, true))) {
-        die_of(signal);
+        struct sigaction standard = {.sa_handler = SIG_DFL};
+        sigaction(signal, &standard, NULL);
+        raise(signal); /* at the end of the handler, where it is unblocked */
     } else {
         atomic_fetch_or(&signals.came, BIT(signal));
         mini_bell_ring(&owner->parker.bell);
@@ -55,68 +52,47 @@ static void handle(int signal) {
 
 static void catch_signal(int signal) {
     struct sigaction ours = {.sa_handler = handle, .sa_flags = SA_RESTART};
-    if (signals.caught & BIT(signal)) return;
     sigfillset(&ours.sa_mask);
-    if (sigaction(signal, &ours, &signals.before[signal - 1]) == 0)
+    if (!(signals.caught & BIT(signal)) &&
+        sigaction(signal, &ours, &signals.before[signal - 1]) == 0)
         signals.caught |= BIT(signal);
 }
 
-/* ---- waiting for one ---- */
+/* ---- waiting for one: on shard 0 ---- */
 
 static bool is_owner(struct mini_executor *executor) {
     return atomic_load(&signals.owner) == executor;
 }
 
-/* The first unclaimed signal of SET, which is claimed now; 0: none. */
+/* The first of SET that came when nobody waited, which is claimed now, or 0; if
+ * 0, those of SET are caught from now on. */
 static int claim(const sigset_t *set) {
-    for (int signal = 1; signal <= 64; signal++)
-        if (signals.unclaimed & BIT(signal) && sigismember(set, signal) == 1) {
+    for (int signal = 1; signal <= SIGNALS; signal++)
+        if (sigismember(set, signal) == 1 && signals.unclaimed & BIT(signal)) {
             signals.unclaimed &= ~BIT(signal);
             return signal;
         }
+    for (int signal = 1; signal <= SIGNALS; signal++)
+        if (sigismember(set, signal) == 1) catch_signal(signal);
+    if (sigismember(set, SIGINT) == 1 || sigismember(set, SIGTERM) == 1)
+        atomic_store(&signals.ending, false); /* the next one is theirs */
     return 0;
 }
 
-static void begin_wait(struct mini_signal_wait *self) {
-    for (int signal = 1; signal <= 64; signal++)
-        if (sigismember(&self->set, signal) == 1) catch_signal(signal);
-    if (sigismember(&self->set, SIGINT) == 1 ||
-        sigismember(&self->set, SIGTERM) == 1)
-        atomic_store(&signals.ending, false); /* the next one is theirs */
-    mini_list_push(&signals.waiters, &self->link);
-}
-
-static mini_poll at_home_poll(
-    struct mini_future *future, struct mini_context cx) {
-    struct mini_signal_wait *self =
-        MINI_CONTAINER(future, struct mini_signal_wait, at_home);
-    self->task = cx.task;
-    if (!is_owner(cx.task->executor)) return mini_ready(future, -EBUSY);
-    if (!future->resume && !cx.cancel) self->signal = claim(&self->set);
-    if (self->signal) return mini_ready(future, self->signal);
-    if (cx.cancel) {
-        mini_list_remove(&self->link);
-        return mini_ready(future, -ECANCELED);
-    }
-    if (!future->resume) begin_wait(self);
-    future->resume = 1;
-    return MINI_PENDING;
-}
-
-static mini_poll wait_poll(struct mini_future *future, struct mini_context cx) {
-    struct mini_signal_wait *self = MINI_SELF(struct mini_signal_wait);
-    MINI_BEGIN;
-    MINI_AWAIT(mini_spawn_on(&self->remote, 0, &self->at_home));
-    MINI_END(MINI_RESULT);
+static MINI_POLL(signal_poll) {
+    struct mini_wait *self = MINI_SELF(struct mini_wait);
+    if (!is_owner(mini_self)) return mini_ready(future, -EBUSY);
+    int signal = future->resume || cx.cancel ? 0 : claim(self->target);
+    return signal ? mini_ready(future, signal)
+                  : mini_wait_in(&signals.waiters, self, cx);
 }
 
 struct mini_future *mini_signal_wait(
     struct mini_signal_wait *slot, const sigset_t *set) {
-    *slot = (struct mini_signal_wait){
-        .future = MINI_FUTURE(wait_poll, "mini_signal_wait"),
-        .at_home = MINI_FUTURE(at_home_poll, "at_home"),
-        .set = *set};
-    return &slot->future;
+    slot->set = *set;
+    struct mini_future *inner = MINI_MAKE(struct mini_wait, &slot->wait,
+        signal_poll, "mini_signal_wait", .target = &slot->set);
+    return mini_spawn_on(&slot->remote, 0, inner);
 }
 
 /* ---- what comes of one ---- */
@@ -135,42 +111,33 @@ static void dump_here(struct mini_executor *executor) {
 
 static void deliver(struct mini_smp *smp, int signal) {
     struct mini_list *link = signals.waiters.next, *following;
+    bool ends = signal == SIGINT || signal == SIGTERM || signal == SIGHUP;
     bool claimed = false;
     for (; link != &signals.waiters; link = following) {
-        struct mini_signal_wait *waiter =
-            MINI_CONTAINER(link, struct mini_signal_wait, link);
+        struct mini_wait *wait = MINI_CONTAINER(link, struct mini_wait, link);
         following = link->next;
-        if (sigismember(&waiter->set, signal) != 1) continue;
-        waiter->signal = signal;
-        mini_list_remove(link);
-        mini_wake(waiter->task);
+        if (sigismember(wait->target, signal) != 1) continue;
+        mini_wait_serve(wait, signal);
         claimed = true;
     }
     if (!claimed) signals.unclaimed |= BIT(signal);
-    if (signal == SIGUSR1) {
-        atomic_fetch_add(&smp->dumps, 1);
-        mini_smp_ring_all(smp);
-    } else if (!claimed &&
-        (signal == SIGINT || signal == SIGTERM || signal == SIGHUP)) {
-        mini_shutdown();
-    }
+    if (!claimed && ends) mini_shutdown();
+    if (signal != SIGUSR1) return;
+    atomic_fetch_add(&smp->dumps, 1);
+    mini_smp_tell_all(smp);
 }
 
 static unsigned look(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     unsigned work = 0;
-    if (is_owner(executor) && atomic_load(&signals.came)) {
-        uint64_t came = atomic_exchange(&signals.came, 0);
-        for (int signal = 1; signal <= 64; signal++)
-            if (came & BIT(signal)) {
-                deliver(here->smp, signal);
-                work++;
-            }
-    }
-    if (atomic_load(&here->smp->dumps) != here->dumps_seen) {
+    uint64_t came = 0;
+    if (is_owner(executor) && atomic_load(&signals.came))
+        came = atomic_exchange(&signals.came, 0);
+    for (int signal = 1; came != 0; signal++, came >>= 1, work++)
+        if (came & 1) deliver(here->smp, signal);
+    for (; atomic_load(&here->smp->dumps) != here->dumps_seen; work++) {
         here->dumps_seen++;
         dump_here(executor);
-        work++;
     }
     return work;
 }
@@ -203,7 +170,7 @@ static int start(
 
 static void stop(struct mini_executor *executor) {
     if (!is_owner(executor)) return;
-    for (int signal = 1; signal <= 64; signal++)
+    for (int signal = 1; signal <= SIGNALS; signal++)
         if (signals.caught & BIT(signal))
             sigaction(signal, &signals.before[signal - 1], NULL);
     signals.caught = 0;

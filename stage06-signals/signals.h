@@ -38,22 +38,18 @@
  * @guarantee{G6.6} Signal masks and dispositions are as before when mini_run
  * has returned; children do not inherit the blocked mask.
  */
-#ifndef MINI_SIGNALS_H
-#define MINI_SIGNALS_H
+#pragma once
 
 #include "call.h"
+#include "sync.h"
 
 #include <signal.h>
 
 /** A wait for a signal, under way. */
 struct mini_signal_wait {
-    struct mini_future future;
     struct mini_remote remote; /**< to shard 0, where signals come in */
-    struct mini_future at_home; /**< runs there */
-    struct mini_list link;
-    struct mini_task *task;
+    struct mini_wait wait; /**< there */
     sigset_t set;
-    int signal;
 };
 
 /** The row that takes signals in. */
@@ -71,5 +67,3 @@ void mini_shutdown(void);
 
 /** For mini_run, when main has ended: gives the tasks that time. */
 void mini_linger(struct mini_executor *executor);
-
-#endif

@@ -23,8 +23,7 @@
  * @guarantee{G3.3} What the producer wrote before a push is visible after the
  * pop (data-race free under ThreadSanitizer).
  */
-#ifndef MINI_SPSC_H
-#define MINI_SPSC_H
+#pragma once
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -128,5 +127,3 @@ static inline size_t mini_spsc_count(struct mini_spsc *ring) {
     size_t head = atomic_load(&ring->head);
     return atomic_load(&ring->tail) - head;
 }
-
-#endif

@@ -10,9 +10,11 @@
  *
  * - The stream is the caller's; mini_accept_end() before its memory goes.
  * - One task at a time awaits it.
+ *
+ * @planned{G5.4} An exhausted buffer ring delays receivers; all go on when
+ * buffers come back, none starve, no buffer leaks.
  */
-#ifndef MINI_STREAM_H
-#define MINI_STREAM_H
+#pragma once
 
 #include "io.h"
 
@@ -38,5 +40,3 @@ struct mini_future *mini_accept_next(struct mini_accept_stream *stream);
 /** Ends the stream, closes what nobody has asked for, frees its memory; 0. It
  * does so even if cancelled. The listening socket stays open. */
 struct mini_future *mini_accept_end(struct mini_accept_stream *stream);
-
-#endif

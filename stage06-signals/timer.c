@@ -82,75 +82,52 @@ static uint64_t from_now(uint64_t ns) {
     return ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
 }
 
-static mini_poll wait_until(struct mini_future *future,
-    struct mini_timer *timer, uint64_t deadline, struct mini_context cx) {
-    if (!future->resume && !cx.cancel) {
-        mini_timer_start(cx.task->executor, timer, deadline);
-        future->resume = 1;
-    } else if (future->resume && !mini_list_linked(&timer->link)) {
+static MINI_POLL(sleep_poll) {
+    struct mini_sleep *self = MINI_SELF(struct mini_sleep);
+    if (future->resume && !mini_list_linked(&self->timer.link))
         return mini_ready(future, 0);
-    }
     if (cx.cancel) {
-        mini_wheel_cancel(&cx.task->executor->wheel, timer);
+        mini_wheel_cancel(&mini_self->wheel, &self->timer);
         return mini_ready(future, -ECANCELED);
     }
-    timer->task = cx.task;
+    if (!future->resume)
+        mini_timer_start(mini_self, &self->timer, self->deadline);
+    future->resume = 1;
+    self->timer.task = cx.task;
     return MINI_PENDING;
-}
-
-static mini_poll sleep_poll(
-    struct mini_future *future, struct mini_context cx) {
-    struct mini_sleep *self = MINI_SELF(struct mini_sleep);
-    if (!future->resume) self->time = from_now(self->time);
-    return wait_until(future, &self->timer, self->time, cx);
-}
-
-static mini_poll sleep_until_poll(
-    struct mini_future *future, struct mini_context cx) {
-    struct mini_sleep *self = MINI_SELF(struct mini_sleep);
-    return wait_until(future, &self->timer, self->time, cx);
-}
-
-struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
-    *slot = (struct mini_sleep){
-        .future = MINI_FUTURE(sleep_poll, "mini_sleep"), .time = ns};
-    return &slot->future;
 }
 
 struct mini_future *mini_sleep_until(
     struct mini_sleep *slot, uint64_t deadline) {
-    *slot = (struct mini_sleep){
-        .future = MINI_FUTURE(sleep_until_poll, "mini_sleep_until"),
-        .time = deadline};
-    return &slot->future;
+    return MINI_MAKE(struct mini_sleep, slot, sleep_poll, "mini_sleep",
+        .deadline = deadline);
 }
 
-static mini_poll timeout_poll(
-    struct mini_future *future, struct mini_context cx) {
+struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
+    return mini_sleep_until(slot, from_now(ns));
+}
+
+/* An expired timer does not cancel before INNER was asked once more without:
+ * a result that is ready wins. */
+static MINI_POLL(timeout_poll) {
     struct mini_timeout *self = MINI_SELF(struct mini_timeout);
-    if (!future->resume && !cx.cancel)
-        mini_timer_start(cx.task->executor, &self->timer, from_now(self->ns));
-    bool due = future->resume && !mini_list_linked(&self->timer.link);
-    future->resume = 1;
-    self->timer.task = cx.task;
-    bool finished = mini_drive(future->child,
-        (struct mini_context){cx.task, cx.cancel || self->expired});
+    struct mini_context cancel = {cx.task, true};
+    bool finished = mini_drive(future->child, self->expired ? cancel : cx);
+    bool due = mini_drive(&self->sleep.future, finished ? cancel : cx);
     if (!finished && due && !cx.cancel && !self->expired) {
         self->expired = true;
-        finished =
-            mini_drive(future->child, (struct mini_context){cx.task, true});
+        finished = mini_drive(future->child, cancel);
     }
     if (!finished) return MINI_PENDING;
-    mini_wheel_cancel(&cx.task->executor->wheel, &self->timer);
     bool ours = self->expired && future->child->result == -ECANCELED;
     return mini_ready(future, ours ? -ETIMEDOUT : future->child->result);
 }
 
 struct mini_future *mini_timeout(
     struct mini_timeout *slot, struct mini_future *inner, uint64_t ns) {
-    *slot = (struct mini_timeout){
-        .future = MINI_FUTURE(timeout_poll, "mini_timeout"), .ns = ns};
-    slot->future.child = inner;
+    (void)MINI_MAKE(struct mini_timeout, slot, timeout_poll, "mini_timeout",
+        .future.child = inner);
+    mini_sleep(&slot->sleep, ns);
     return &slot->future;
 }
 
@@ -160,7 +137,7 @@ void mini_interval_start(struct mini_interval *interval, uint64_t period) {
     interval->next = from_now(period);
 }
 
-static mini_poll tick_poll(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(tick_poll) {
     struct mini_tick *self = MINI_SELF(struct mini_tick);
     struct mini_interval *interval = self->interval;
     MINI_BEGIN;
@@ -173,9 +150,8 @@ static mini_poll tick_poll(struct mini_future *future, struct mini_context cx) {
 
 struct mini_future *mini_tick(
     struct mini_tick *slot, struct mini_interval *interval) {
-    slot->future = MINI_FUTURE(tick_poll, "mini_tick");
-    slot->interval = interval;
-    return &slot->future;
+    return MINI_MAKE(
+        struct mini_tick, slot, tick_poll, "mini_tick", .interval = interval);
 }
 
 /* ---- periodic tasks ---- */
@@ -190,7 +166,7 @@ struct periodic {
     long runs;
 };
 
-static mini_poll periodic(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(periodic) {
     struct periodic *self = MINI_SELF(struct periodic);
     MINI_BEGIN;
     for (;;) {
