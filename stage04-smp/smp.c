@@ -125,6 +125,7 @@ static int create(
     const struct mini_options *options, struct mini_smp **result) {
     struct mini_smp *smp = *result = calloc(1, sizeof *smp);
     if (!smp) return -ENOMEM;
+    if (options->shards > MINI_SHARDS_MAX) return free(smp), -EINVAL;
     unsigned count = options->shards ? options->shards : mini_cpu_count();
     size_t capacity =
         options->ring_capacity ? options->ring_capacity : RING_CAPACITY;

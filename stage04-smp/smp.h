@@ -32,6 +32,9 @@
 
 #include <pthread.h>
 
+/** More shards than this are -EINVAL. */
+#define MINI_SHARDS_MAX 1024
+
 /** What all shards of one mini_run share. */
 struct mini_smp {
     struct mini_options options; /**< for each shard's mini_run */

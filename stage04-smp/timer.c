@@ -90,6 +90,8 @@ static MINI_POLL(sleep_poll) {
         mini_wheel_cancel(&mini_self->wheel, &self->timer);
         return mini_ready(future, -ECANCELED);
     }
+    if (!future->resume && self->from_first_poll)
+        self->deadline = from_now(self->deadline);
     if (!future->resume)
         mini_timer_start(mini_self, &self->timer, self->deadline);
     future->resume = 1;
@@ -104,7 +106,9 @@ struct mini_future *mini_sleep_until(
 }
 
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
-    return mini_sleep_until(slot, from_now(ns));
+    mini_sleep_until(slot, ns);
+    slot->from_first_poll = true;
+    return &slot->future;
 }
 
 /* An expired timer does not cancel before INNER was asked once more without:

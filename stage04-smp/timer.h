@@ -51,9 +51,10 @@ struct mini_sleep {
     struct mini_future future;
     struct mini_timer timer;
     uint64_t deadline;
+    bool from_first_poll; /**< what it is counted from, if not from 0 */
 };
 
-/** Waits until NS nanoseconds from this call on have passed; 0. */
+/** Waits until NS nanoseconds from its first poll on have passed; 0. */
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns);
 /** Waits until the clock shows DEADLINE; 0, at once if it does already. */
 struct mini_future *mini_sleep_until(
@@ -66,7 +67,7 @@ struct mini_timeout {
     bool expired; /**< and so INNER is cancelled */
 };
 
-/** INNER's result, if it has one within NS nanoseconds from this call on; else INNER is cancelled
+/** INNER's result, if it has one within NS nanoseconds from its first poll on; else INNER is cancelled
  * and awaited, and the result is -ETIMEDOUT if it answered -ECANCELED, or its
  * own. So a timeout returns one cancel of INNER late. */
 struct mini_future *mini_timeout(

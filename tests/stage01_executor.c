@@ -328,8 +328,8 @@ static mini_poll sum(struct mini_future *future, struct mini_context cx) {
 static mini_poll deep(struct mini_future *future, struct mini_context cx) {
     static struct sum frames[101];
     MINI_BEGIN;
-    MINI_AWAIT(MINI_CALL(
-        struct sum, &frames[0], sum, .n = 100, .below = &frames[1]));
+    MINI_AWAIT(
+        MINI_CALL(struct sum, &frames[0], sum, .n = 100, .below = &frames[1]));
     if (future->child) MINI_RETURN(-1); /* it awaits nothing now */
     MINI_END(MINI_RESULT);
 }
@@ -1097,8 +1097,8 @@ static mini_poll leaves_a_waiter(
     struct mini_future *future, struct mini_context cx) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
-    self->task = spawn_watch(
-        'a', mini_semaphore_wait(&self->wait, &self->semaphore, 1));
+    self->task =
+        spawn_watch('a', mini_semaphore_wait(&self->wait, &self->semaphore, 1));
     MINI_AWAIT(settle(&self->settle));
     MINI_END(5);
 }
@@ -1334,8 +1334,8 @@ static mini_poll cleans_up(struct mini_future *future, struct mini_context cx) {
         MINI_AWAIT_SHIELDED(mini_yield(&self->yield));
         note_result('y', MINI_RESULT);
     }
-    self->watch = MINI_FRAME(struct watch, watch, .letter = 'w',
-        .inner = &self->probes[0].future);
+    self->watch = MINI_FRAME(
+        struct watch, watch, .letter = 'w', .inner = &self->probes[0].future);
     MINI_AWAIT_SHIELDED(&self->watch.future); /* nothing below sees a cancel */
     note(cx.cancel ? "X " : "- ");
     MINI_AWAIT(mini_yield(&self->yield)); /* and behind it, it is back */
@@ -1372,8 +1372,8 @@ static void g1_7_clean_up_runs_to_its_end(void **state) {
 /* ---- G1.8: select -------------------------------------------------------- */
 
 static void start_select(struct scene *self, size_t count) {
-    self->task = spawn_watch(
-        's', mini_select(&self->select, self->futures, count));
+    self->task =
+        spawn_watch('s', mini_select(&self->select, self->futures, count));
 }
 
 static mini_poll selects(struct mini_future *future, struct mini_context cx) {
@@ -1558,8 +1558,8 @@ static void g1_8_a_losing_join_cancels_its_task(void **state) {
 /* ---- G1.9: join_all ------------------------------------------------------ */
 
 static void start_join_all(struct scene *self, size_t count) {
-    self->task = spawn_watch(
-        'j', mini_join_all(&self->select, self->futures, count));
+    self->task =
+        spawn_watch('j', mini_join_all(&self->select, self->futures, count));
 }
 
 static mini_poll joins_all(struct mini_future *future, struct mini_context cx) {
@@ -1708,8 +1708,7 @@ static mini_poll stubborn(struct mini_future *future, struct mini_context cx) {
     struct stubborn *self = MINI_SELF(struct stubborn);
     if (cx.cancel && !self->first) self->first = mini_stats()->turns;
     MINI_BEGIN;
-    while (!self->first ||
-        mini_stats()->turns < self->first + self->turns) {
+    while (!self->first || mini_stats()->turns < self->first + self->turns) {
         self->awaits++;
         if (self->shielded)
             MINI_AWAIT_SHIELDED(mini_yield(&self->yield));
@@ -1724,8 +1723,8 @@ static mini_poll leaves_the_shielded(
     struct mini_future *future, struct mini_context cx) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
-    self->task = MINI_SPAWN(
-        struct stubborn, stubborn, .shielded = true, .turns = 10000);
+    self->task =
+        MINI_SPAWN(struct stubborn, stubborn, .shielded = true, .turns = 10000);
     MINI_AWAIT(settle(&self->settle));
     MINI_END(6);
 }
@@ -1842,8 +1841,8 @@ static void g1_10_clean_up_without_hope_is_given_up(void **state) {
     assert_string_equal(trace, "ax ");
     assert_int_equal(occurrences(said, "miniss: "), 1);
     assert_non_null(strstr(said, "miniss: 1 task(s) given up"));
-    assert_non_null(strstr(
-        said, "(cancelled): clean_up_for_ever > mini_event_wait\n"));
+    assert_non_null(
+        strstr(said, "(cancelled): clean_up_for_ever > mini_event_wait\n"));
     assert_int_equal(play(leaves_tasks), 3); /* the next run is not harmed */
 }
 
@@ -1886,9 +1885,8 @@ static void g1_10_a_crowd_is_not_blamed(void **state) {
 /* Says how many spawns failed; what runs meanwhile must not notice. */
 static mini_poll spawns_sizes(
     struct mini_future *future, struct mini_context cx) {
-    static const size_t rooms[] = {
-        0, 100, 5000, 9000, 0, 70000, 40, 8000, 8000, 8000, 300000, 8000, 8000,
-        8000, 8000, 8000, 8000};
+    static const size_t rooms[] = {0, 100, 5000, 9000, 0, 70000, 40, 8000, 8000,
+        8000, 300000, 8000, 8000, 8000, 8000, 8000, 8000};
     struct scene *self = MINI_SELF(struct scene);
     struct walker frame;
     MINI_BEGIN;
@@ -1999,8 +1997,8 @@ static void g1_12_a_million_tasks(void **state) {
     assert_int_equal(result, 1 + MILLION / 2);
     assert_int_equal(scene.stats.spawns, 1 + MILLION);
     /* main's own, each once, half of them again */
-    assert_in_range(scene.stats.polls, MILLION + MILLION / 2,
-        MILLION + MILLION + 50000);
+    assert_in_range(
+        scene.stats.polls, MILLION + MILLION / 2, MILLION + MILLION + 50000);
 }
 
 /* Frames of all sizes live at once, each with its bytes to itself. */
@@ -2029,8 +2027,8 @@ static mini_poll spawns_all_sizes(
     MINI_BEGIN;
     for (self->i = 0; self->i < 3; self->i++) { /* again, in used blocks */
         for (int i = 0; i < FRAMES; i++) {
-            struct refused frame = MINI_FRAME(
-                struct refused, checks_its_room, .times = i);
+            struct refused frame =
+                MINI_FRAME(struct refused, checks_its_room, .times = i);
             tasks[i] = mini_spawn(&frame.future, sizeof frame, room_of(i));
             if ((uintptr_t)tasks[i] % 16 != 0) MINI_RETURN(-1);
         }

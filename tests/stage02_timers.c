@@ -43,7 +43,7 @@ static void note(char letter, long result) {
 
     snprintf(number, sizeof number, "%ld", result);
     snprintf(trace + length, sizeof trace - length, "%c%s@%d ", letter,
-        result == -ECANCELED        ? "x"
+        result == -ECANCELED       ? "x"
             : result == -ETIMEDOUT ? "t"
                                    : number,
         (int)(mini_now() / MINI_MS));
@@ -257,8 +257,7 @@ static mini_poll wakes_a_sleeper(
     struct mini_future *future, struct mini_context cx) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
-    self->task =
-        spawn_watch('a', mini_sleep(&self->sleeps[0], 10 * MINI_MS));
+    self->task = spawn_watch('a', mini_sleep(&self->sleeps[0], 10 * MINI_MS));
     for (self->i = 0; self->i < 3; self->i++) {
         MINI_AWAIT(mini_sleep(&self->sleep, 2 * MINI_MS));
         mini_wake(self->task);
@@ -702,8 +701,8 @@ static mini_poll has_many_sleepers(
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     for (int i = 0; i < 100000; i++) {
-        struct mini_future *frame = mini_sleep(
-            &self->sleeps[0], i % 2 ? HOUR : (uint64_t)i * 997);
+        struct mini_future *frame =
+            mini_sleep(&self->sleeps[0], i % 2 ? HOUR : (uint64_t)i * 997);
         if (mini_detach(mini_spawn(frame, sizeof self->sleeps[0], 0)) < 0)
             MINI_RETURN(-1);
     }
@@ -799,11 +798,11 @@ static mini_poll times_out(struct mini_future *future, struct mini_context cx) {
     MINI_AWAIT(mini_timeout(&self->timeout,
         mini_sleep(&self->sleeps[0], 20 * MINI_MS), 20 * MINI_MS));
     note('c', MINI_RESULT); /* both at once: it is there, so it wins */
-    MINI_AWAIT(mini_timeout(
-        &self->timeout, mini_sleep(&self->sleeps[0], HOUR), 0));
+    MINI_AWAIT(
+        mini_timeout(&self->timeout, mini_sleep(&self->sleeps[0], HOUR), 0));
     note('d', MINI_RESULT);
-    MINI_AWAIT(mini_timeout(&self->timeout,
-        mini_sleep(&self->sleeps[0], MINI_SECOND), UINT64_MAX));
+    MINI_AWAIT(mini_timeout(
+        &self->timeout, mini_sleep(&self->sleeps[0], MINI_SECOND), UINT64_MAX));
     note('e', MINI_RESULT);
     finish(&self->probe, 7); /* READY at its first poll */
     MINI_AWAIT(mini_timeout(&self->timeout, &self->probe.future, 0));
@@ -816,8 +815,8 @@ static mini_poll times_out(struct mini_future *future, struct mini_context cx) {
 static void g2_5_timeout_in_time_or_not(void **state) {
     (void)state;
     assert_int_equal(play(times_out), -EDEADLK);
-    assert_string_equal(trace,
-        "a0@20 bt@40 ix@40 c0@60 dt@60 e0@1060 f7@1060 mx@1060 ");
+    assert_string_equal(
+        trace, "a0@20 bt@40 ix@40 c0@60 dt@60 e0@1060 f7@1060 mx@1060 ");
 }
 
 static mini_poll times_out_exactly(
@@ -841,8 +840,8 @@ static void g2_5_timeout_comes_at_its_tick(void **state) {
 
 /* A timeout of 20 ms around the probe, watched by a task. */
 static void start_timeout(struct scene *self) {
-    self->task = spawn_watch('t',
-        mini_timeout(&self->timeout, &self->probe.future, 20 * MINI_MS));
+    self->task = spawn_watch(
+        't', mini_timeout(&self->timeout, &self->probe.future, 20 * MINI_MS));
 }
 
 static mini_poll answers_itself(
@@ -1003,8 +1002,8 @@ static mini_poll nests_timeouts(
     MINI_BEGIN;
     for (self->i = 10; self->i <= 30; self->i += 10) {
         MINI_AWAIT(mini_timeout(&self->outer,
-            mini_timeout(&self->timeout, mini_sleep(&self->sleep, HOUR),
-                20 * MINI_MS),
+            mini_timeout(
+                &self->timeout, mini_sleep(&self->sleep, HOUR), 20 * MINI_MS),
             (uint64_t)self->i * MINI_MS));
         note('i', self->timeout.future.result);
         note('o', MINI_RESULT);
@@ -1050,8 +1049,8 @@ static mini_poll times_out_the_shielded(
 static void g2_5_a_timeout_waits_for_shielded_work(void **state) {
     (void)state;
     assert_int_equal(play(times_out_the_shielded), 0);
-    assert_string_equal(trace,
-        "s0@50 sx@50 at@50 s0@100 sx@100 b9@100 s0@150 s0@200 c0@200 ");
+    assert_string_equal(
+        trace, "s0@50 sx@50 at@50 s0@100 sx@100 b9@100 s0@150 s0@200 c0@200 ");
 }
 
 static mini_poll times_out_a_task(
@@ -1148,8 +1147,8 @@ static mini_poll ticks_late(
 static void g2_6_a_late_tick_counts_what_it_missed(void **state) {
     (void)state;
     assert_int_equal(play(ticks_late), 0);
-    assert_string_equal(trace,
-        "a1@6 b1@13 c1@19 d1@32 e1@32 f2@45 g12@127 h1@131 ");
+    assert_string_equal(
+        trace, "a1@6 b1@13 c1@19 d1@32 e1@32 f2@45 g12@127 h1@131 ");
 }
 
 /* Shorter than the wheel's ticks: none is lost. */
@@ -1177,8 +1176,8 @@ static mini_poll cancels_a_tick(
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     mini_interval_start(&self->interval, 10 * MINI_MS);
-    MINI_AWAIT(mini_timeout(&self->timeout,
-        mini_tick(&self->tick, &self->interval), 4 * MINI_MS));
+    MINI_AWAIT(mini_timeout(
+        &self->timeout, mini_tick(&self->tick, &self->interval), 4 * MINI_MS));
     note('a', MINI_RESULT);
     MINI_AWAIT(mini_tick(&self->tick, &self->interval)); /* keeps the phase */
     note('b', MINI_RESULT);
@@ -1254,8 +1253,8 @@ static mini_poll runs_periodically(
 static void g2_7_runs_once_a_period_until_cancelled(void **state) {
     (void)state;
     assert_int_equal(play(runs_periodically), -EDEADLK);
-    assert_string_equal(trace,
-        "r1@150 r2@250 r3@350 r4@450 r5@550 j5@1600 j0@1600 mx@1600 ");
+    assert_string_equal(
+        trace, "r1@150 r2@250 r3@350 r4@450 r5@550 j5@1600 j0@1600 mx@1600 ");
 }
 
 /* Work that takes as long as its number says, and ends with an error. */

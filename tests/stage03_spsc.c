@@ -840,8 +840,8 @@ static mini_poll sender(struct mini_future *future, struct mini_context cx) {
 
 static struct mini_future *send_to(
     struct sender *slot, struct mini_channel *to, size_t last) {
-    return MINI_CALL(struct sender, slot, sender, .channel = to, .next = 1,
-        .last = last);
+    return MINI_CALL(
+        struct sender, slot, sender, .channel = to, .next = 1, .last = last);
 }
 
 /* Receives 1, 2, 3 and so on until the channel is closed; how many. */
@@ -875,35 +875,33 @@ static struct mini_future *receive_from(
         struct receiver, slot, receiver, .channel = from, .next = 1);
 }
 
-/* A main that yields, looks how far its sender has come, and makes room. */
+/* A main that takes one item at a time, and looks how far the sender comes when
+ * it has all the time that it wants. */
 struct watcher {
     struct mini_future future;
-    struct mini_yield yield;
+    struct mini_sleep sleep;
     struct mini_join join;
     struct mini_task *task;
-    int yields;
     size_t received;
 };
 
-static struct sender *watched; /* the task's frame tells where it is */
+static struct sender *watched; /* the task's frame */
 
-static mini_poll told_sender(
+static mini_poll watched_sender(
     struct mini_future *future, struct mini_context cx) {
     watched = MINI_SELF(struct sender);
     return sender(future, cx);
 }
 
-static mini_poll watch_sender(
-    struct mini_future *future, struct mini_context cx) {
+static mini_poll watcher(struct mini_future *future, struct mini_context cx) {
     struct watcher *self = MINI_SELF(struct watcher);
     void *item;
 
     MINI_BEGIN;
-    self->task = MINI_SPAWN(
-        struct sender, told_sender, .channel = &channel, .next = 1, .last = 20);
+    self->task = MINI_SPAWN(struct sender, watched_sender, .channel = &channel,
+        .next = 1, .last = 20);
     for (self->received = 0; self->received < 20; self->received++) {
-        for (self->yields = 0; self->yields < 5; self->yields++)
-            MINI_AWAIT(mini_yield(&self->yield));
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_SECOND));
         if (self->received < 16) /* it waits with the next in its hand */
             EXPECT(watched->next == self->received + 5);
         EXPECT(mini_channel_try_recv(&channel, &item) == 0);
@@ -916,12 +914,14 @@ static mini_poll watch_sender(
 }
 
 static void g3_2_a_sender_is_capacity_items_ahead(void **state) {
+    struct mini_options options = mini_defaults;
     struct watcher main;
 
     (void)state;
+    options.virtual_clock = true;
     channel_init(4);
     assert_int_equal(
-        mini_run(MINI_CALL(struct watcher, &main, watch_sender), NULL), 0);
+        mini_run(MINI_CALL(struct watcher, &main, watcher), &options), 0);
     assert_as_expected();
     mini_channel_destroy(&channel);
 }
@@ -942,8 +942,7 @@ static mini_poll both_ends(struct mini_future *future, struct mini_context cx) {
     MINI_BEGIN;
     self->sender = MINI_SPAWN(struct sender, sender, .channel = &channel,
         .next = 1, .last = self->count, .closes = true);
-    MINI_AWAIT(MINI_CALL(struct receiver, &self->receiver, receiver,
-        .channel = &channel, .first = 1));
+    MINI_AWAIT(receive_from(&self->receiver, &channel));
     EXPECT(MINI_RESULT == (long)self->count);
     MINI_AWAIT(mini_join(&self->join, self->sender));
     EXPECT(mini_stats()->rings == 0 && mini_stats()->waits == 0);
@@ -969,22 +968,20 @@ static void g3_5_both_ends_in_one_thread_ring_nobody(void **state) {
 /* ---- G3.1, G3.5: two executors --------------------------------------------- */
 
 static void stream(size_t capacity, size_t count) {
-    struct receiver receiver_frame;
-    struct sender sender_frame;
+    struct receiver receiver;
+    struct sender sender;
     struct run run;
 
     channel_init(capacity);
-    receiver_frame =
-        MINI_FRAME(struct receiver, receiver, .channel = &channel, .first = 1);
-    sender_frame = MINI_FRAME(struct sender, sender, .channel = &channel,
-        .next = 1, .last = count, .closes = true);
-    run_begin(&run, &receiver_frame.future);
-    assert_int_equal(mini_run(&sender_frame.future, NULL), 0);
+    run_begin(&run, receive_from(&receiver, &channel));
+    send_to(&sender, &channel, count);
+    sender.closes = true;
+    assert_int_equal(mini_run(&sender.future, NULL), 0);
     assert_int_equal(run_end(&run), count);
     assert_as_expected();
     /* rung once a sleep at the most */
-    assert_true(sender_frame.stats.rings <= receiver_frame.stats.waits);
-    assert_true(receiver_frame.stats.rings <= sender_frame.stats.waits);
+    assert_true(sender.stats.rings <= receiver.stats.waits);
+    assert_true(receiver.stats.rings <= sender.stats.waits);
     mini_channel_destroy(&channel);
 }
 
@@ -1572,32 +1569,30 @@ static void g3_5_an_idle_receiver_sleeps(void **state) {
 /* A third thread closes two channels: at one waits a receiver, at the other a
  * sender. STOPS: both are in front of their sleep then. */
 static void close_two(bool stops) {
-    void (*stop)(void) = stops ? stop_there : NULL;
-    struct receiver receiver_frame;
-    struct sender sender_frame;
+    struct receiver receiver;
+    struct sender sender;
     struct run runs[2];
 
     channel_init(4);
     assert_int_equal(mini_channel_init(&second_channel, 1), 0);
-    run_begin(&runs[0],
-        receiver_frame = MINI_FRAME(struct receiver, receiver,
-            .channel = &channel, .first = 1, .strike = stop));
-    run_begin(&runs[1],
-        sender_frame = MINI_FRAME(struct sender, sender,
-            .channel = &second_channel, .next = 1, .last = 2, .strike = stop));
+    receive_from(&receiver, &channel);
+    send_to(&sender, &second_channel, 2);
+    receiver.strike = sender.strike = stops ? stop_there : NULL;
+    run_begin(&runs[0], &receiver.future);
+    run_begin(&runs[1], &sender.future);
     for (int i = 0; stops && i < 2; i++) gate_pass(&is_parked);
     mini_channel_close(&channel);
     mini_channel_close(&second_channel);
     for (int i = 0; stops && i < 2; i++) gate_open(&may_go_on);
     assert_int_equal(run_end(&runs[0]), 0); /* none received */
     assert_int_equal(run_end(&runs[1]), -EPIPE);
-    for (size_t n = 1; n < sender_frame.next; n++) {
+    for (size_t n = 1; n < sender.next; n++) {
         void *item = NULL;
 
         assert_int_equal(mini_channel_try_recv(&second_channel, &item), 0);
         assert_ptr_equal(item, number(n));
     }
-    assert_true(sender_frame.next <= 2);
+    assert_true(sender.next <= 2);
     assert_as_expected();
     mini_channel_destroy(&channel);
     mini_channel_destroy(&second_channel);
@@ -1620,33 +1615,32 @@ static void *close_soon(void *argument) {
     return NULL;
 }
 
+static void close_while_streaming(size_t capacity, unsigned *seed) {
+    struct receiver receiver;
+    struct sender sender;
+    struct run runs[2];
+    void *item = NULL;
+
+    channel_init(capacity);
+    run_begin(&runs[0], receive_from(&receiver, &channel));
+    run_begin(&runs[1], send_to(&sender, &channel, SIZE_MAX - 1));
+    pthread_t closer = start_thread(close_soon, seed);
+    assert_int_equal(run_end(&runs[1]), -EPIPE);
+    size_t received = (size_t)run_end(&runs[0]);
+    pthread_join(closer, NULL);
+    while (mini_channel_try_recv(&channel, &item) == 0)
+        assert_ptr_equal(item, number(++received));
+    assert_int_equal(received, sender.next - 1);
+    assert_as_expected();
+    mini_channel_destroy(&channel);
+}
+
 static void g3_6_close_at_any_moment_loses_nothing(void **state) {
     unsigned seed = 5;
 
     (void)state;
-    for (int round = 0; round < 400 / SLOW + 20; round++) {
-        struct receiver receiver_frame;
-        struct sender sender_frame;
-        struct run runs[2];
-        void *item = NULL;
-
-        channel_init((size_t)1 << round % 4);
-        run_begin(&runs[0],
-            receiver_frame = MINI_FRAME(
-                struct receiver, receiver, .channel = &channel, .next = 1));
-        run_begin(&runs[1],
-            sender_frame = MINI_FRAME(struct sender, sender,
-                .channel = &channel, .next = 1, .last = 1 << 30));
-        pthread_t closer = start_thread(close_soon, &seed);
-        assert_int_equal(run_end(&runs[1]), -EPIPE);
-        size_t received = (size_t)run_end(&runs[0]);
-        pthread_join(closer, NULL);
-        while (mini_channel_try_recv(&channel, &item) == 0)
-            assert_ptr_equal(item, number(++received));
-        assert_int_equal(received, sender_frame.next - 1);
-        assert_as_expected();
-        mini_channel_destroy(&channel);
-    }
+    for (int round = 0; round < 400 / SLOW + 20; round++)
+        close_while_streaming((size_t)1 << round % 4, &seed);
 }
 
 /* A receiver may end, and its executor with it, while those who rang it are on
@@ -1817,20 +1811,16 @@ static mini_poll chooser(struct mini_future *future, struct mini_context cx) {
 
 static void g3_7_select_over_two_channels(void **state) {
     size_t count = 10000 / SLOW;
+    struct chooser main =
+        MINI_FRAME(struct chooser, chooser, .next = {1, 1}, .last = count);
     struct sender senders[2];
-    struct chooser main;
     struct run runs[2];
 
     (void)state;
     channel_init(1);
     assert_int_equal(mini_channel_init(&second_channel, 4), 0);
-    run_begin(&runs[0],
-        senders[0] = MINI_FRAME(struct sender, sender, .channel = &channel,
-            .next = 1, .last = count));
-    run_begin(&runs[1],
-        senders[1] = MINI_FRAME(struct sender, sender,
-            .channel = &second_channel, .next = 1, .last = count));
-    main = MINI_FRAME(struct chooser, chooser, .next = {1, 1}, .last = count);
+    run_begin(&runs[0], send_to(&senders[0], &channel, count));
+    run_begin(&runs[1], send_to(&senders[1], &second_channel, count));
     assert_int_equal(mini_run(&main.future, NULL), 0);
     assert_int_equal(run_end(&runs[0]), 0);
     assert_int_equal(run_end(&runs[1]), 0);
@@ -1929,27 +1919,26 @@ static void g1_5_a_cancelled_wait_is_nothing_to_wait_for(void **state) {
 }
 
 static void g1_5_a_wait_at_a_channel_is_no_deadlock(void **state) {
-    struct receiver receiver_frame;
-    struct sender sender_frame;
+    struct receiver receiver;
+    struct sender sender;
     struct run runs[2];
     void *item = NULL;
 
     (void)state;
     channel_init(1);
     assert_int_equal(mini_channel_init(&second_channel, 1), 0);
-    run_begin(&runs[0],
-        receiver_frame = MINI_FRAME(struct receiver, receiver,
-            .channel = &channel, .first = 1, .strike = stop_there));
-    run_begin(&runs[1],
-        sender_frame =
-            MINI_FRAME(struct sender, sender, .channel = &second_channel,
-                .next = 1, .last = 2, .strike = stop_there));
+    receive_from(&receiver, &channel);
+    send_to(&sender, &second_channel, 2);
+    receiver.strike = sender.strike = stop_there;
+    run_begin(&runs[0], &receiver.future);
+    run_begin(&runs[1], &sender.future);
     for (int i = 0; i < 2; i++) { /* both have decided to sleep */
         gate_pass(&is_parked);
         gate_open(&may_go_on);
     }
     assert_int_equal(mini_channel_try_send(&channel, number(1)), 0);
-    while (mini_channel_try_recv(&second_channel, &item) != 0) sched_yield();
+    assert_int_equal(mini_channel_try_recv(&second_channel, &item), 0);
+    assert_ptr_equal(item, number(1));
     mini_channel_close(&channel);
     assert_int_equal(run_end(&runs[0]), 1);
     assert_int_equal(run_end(&runs[1]), 0);

@@ -11,7 +11,9 @@ the public API only grows, and the chapter names every old file it changes.
 
 A figure may be exceeded where keeping it would force worse code. That takes
 a line `03-04 touched: reason` in common/ladder-exceptions.txt; see FIGURES
-for the names. It is printed every time, and more than two are an error.
+for the names. It is printed every time, and more than two are an error. The
+size of the last stage is excepted by `06 size 2900: reason`: 2900 takes the
+limit's place, so that it cannot grow unseen.
 """
 
 import argparse
@@ -242,6 +244,10 @@ def read_exceptions():
     for at, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
+        size = re.fullmatch(r"(\d\d) size (\d+): (\S.*)", line.strip())
+        if size:
+            found[size.group(1), f"size {size.group(2)}"] = size.group(3)
+            continue
         match = re.fullmatch(r"(\d\d)->?(\d\d) (\w+): (\S.*)", line.strip())
         if match and match.group(3) in FIGURES:
             step = f"{match.group(1)}-{match.group(2)}"
@@ -335,17 +341,21 @@ def check():
             unused.discard((name, key))
             if (name, key) not in exceptions:
                 problems.append(explain(step, key, figures[key], spots[key]))
+    sizes = own, common = runtime_sizes()
+    total, limit = own[max(own)] + common, RUNTIME_LIMIT
+    for name, key in sorted(unused):
+        if key.startswith("size ") and name == max(own) and total > limit:
+            unused.discard((name, key))
+            limit = int(key.split()[1])
     for name, key in sorted(unused):
         problems.append(
             f"{EXCEPTIONS.name}: {name} {key} is not needed (any more):"
             " delete the line"
         )
-    sizes = own, common = runtime_sizes()
-    if own[max(own)] + common > RUNTIME_LIMIT:
+    if total > limit:
         problems.append(
-            f"rule 6: stage {max(own)}'s runtime has"
-            f" {own[max(own)] + common} lines of code, the limit is"
-            f" {RUNTIME_LIMIT}: find something simpler"
+            f"rule 6: stage {max(own)}'s runtime has {total} lines of code,"
+            f" the limit is {limit}: find something simpler"
         )
     return table, sizes, exceptions, problems
 

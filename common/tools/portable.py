@@ -38,7 +38,8 @@ POSIX = """aio arpa/inet cpio dirent dlfcn fcntl fmtmsg fnmatch ftw glob grp
     sys/shm sys/socket sys/stat sys/statvfs sys/time sys/times sys/types
     sys/uio sys/un sys/utsname sys/wait syslog tar termios trace ulimit unistd
     utime utmpx wordexp"""
-ALLOWED = {f"{name}.h" for name in (C11 + POSIX).split()}
+BEYOND = "getopt"  # getopt_long: not POSIX, but in glibc, musl, macOS, BSD
+ALLOWED = {f"{name}.h" for name in f"{C11} {POSIX} {BEYOND}".split()}
 
 LINUX_CALLS = re.compile(
     r"_?(eventfd(_read|_write)?|signalfd|epoll_\w+|timerfd_\w+|inotify_\w+"

@@ -1,0 +1,4178 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * stage05_uring.c: operations as futures, streams and servers, on the backend
+ * that MINI_IO names. Every test is about both, and expects the same of both.
+ *
+ * How to read it: a test's main is an async function that notes results with
+ * NOTE or STEP; the test compares them with assert_notes after the run, for an
+ * assertion of cmocka's leaves by longjmp and would leave the runtime half way.
+ * run() also compares descriptors and memory before and after.
+ *
+ * With the virtual clock a sleep ends when nothing else can happen any more, so
+ * settling is exact on pipes and AF_UNIX sockets, where the kernel delivers at
+ * once. TCP delivers when it likes: tests over it use the real clock and wait
+ * for what they expect.
+ *
+ * What the kernel rarely says (EBUSY, an old kernel's EINVAL) is made to happen
+ * by a seccomp filter, in a child process; where there is none those tests are
+ * skipped.
+ */
+#include "harness.h"
+
+#include "miniss.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__linux__) && defined(_GNU_SOURCE)
+#define HAS_SECCOMP 1
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#else
+#define HAS_SECCOMP 0
+#endif
+
+#define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
+
+/* ---- checks ------------------------------------------------------------- */
+
+static char variant[64]; /* of the test that runs, for its failures */
+static bool in_child;
+
+/* As cmocka's, but good in a child process, too, which ends. */
+static void check_that(bool holds, const char *what, long found, int line) {
+    if (holds) return;
+    if (in_child) {
+        fprintf(stderr, "%s:%d: %s [%s] %ld\n", __FILE__, line, what, variant,
+            found);
+        _exit(1);
+    }
+    print_error("%s:%d: %s [%s] %ld\n", __FILE__, line, what, variant, found);
+    fail();
+}
+
+#define check(condition) check_that((condition), #condition, 0, __LINE__)
+#define check_equal(value, expected) \
+    check_value((long)(value), (long)(expected), \
+        #value " is not " #expected " but", __LINE__)
+
+static void check_value(long found, long wanted, const char *what, int line) {
+    check_that(found == wanted, what, found, line);
+}
+
+static pid_t fork_child(void) {
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+
+    fflush(NULL);
+    pid_t child = fork();
+
+    check(child >= 0);
+    if (child != 0) return child;
+    in_child = true;
+    sigaction(SIGALRM, &standard, NULL); /* the watchdog is the parent's */
+    alarm(MINI_TEST_SECONDS - 20);
+    return child;
+}
+
+/* ---- notes -------------------------------------------------------------- */
+
+static long noted[64];
+static size_t notes;
+
+static void note(long value) {
+    if (notes < COUNT_OF(noted)) noted[notes++] = value;
+}
+
+#define NOTE(value) note(value)
+/* Awaits, and notes the result. */
+#define STEP(awaited) \
+    do { \
+        MINI_AWAIT(awaited); \
+        NOTE(MINI_RESULT); \
+    } while (0)
+
+static void list(char *text, size_t size, const long *values, size_t count) {
+    int at = snprintf(text, size, "%s:", variant);
+
+    for (size_t i = 0; i < count && at >= 0 && (size_t)at < size; i++)
+        at += snprintf(text + at, size - (size_t)at, " %ld", values[i]);
+}
+
+static void check_notes(const long *expected, size_t count, int line) {
+    char wanted[1024], found[1024];
+
+    list(wanted, sizeof wanted, expected, count);
+    list(found, sizeof found, noted, notes);
+    if (strcmp(found, wanted) == 0) return;
+    fprintf(stderr, "wanted %s\nfound  %s\n", wanted, found);
+    check_that(false, "other notes", 0, line);
+}
+
+#define assert_notes(...) \
+    check_notes((const long[]){__VA_ARGS__}, \
+        sizeof((const long[]){__VA_ARGS__}) / sizeof(long), __LINE__)
+
+/* ---- a run -------------------------------------------------------------- */
+
+static int open_files(void) {
+    long limit = sysconf(_SC_OPEN_MAX);
+    int count = 0;
+
+    if (limit < 0 || limit > 16384) limit = 16384;
+    for (int fd = 0; fd < (int)limit; fd++) count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* Deadlines are exact and cost nothing, see above. */
+static struct mini_options virtual_clock(void) {
+    struct mini_options options = mini_defaults;
+
+    options.shards = 1;
+    options.virtual_clock = true;
+    return options;
+}
+
+static struct mini_options real_clock(unsigned shards) {
+    struct mini_options options = mini_defaults;
+
+    options.shards = shards;
+    return options;
+}
+
+/* Runs a test's main. What it opened, it must have closed. */
+static long run(struct mini_future *main, struct mini_options options) {
+    long blocks = mini_test_live_allocs();
+    int files = open_files();
+
+    notes = 0;
+    long result = mini_run(main, &options);
+
+    check_equal(open_files(), files);
+    check_equal(mini_test_live_allocs(), blocks);
+    return result;
+}
+
+static mini_poll note_name(struct mini_future *future, struct mini_context cx) {
+    (void)cx;
+    return mini_ready(future, strcmp(mini_io_name(), "uring") == 0);
+}
+
+static bool on_uring(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    return run(&main, real_clock(1)) == 1;
+}
+
+/* ---- tasks -------------------------------------------------------------- */
+
+/* What most mains need. */
+enum { SLOTS = 4 };
+struct script {
+    struct mini_future future;
+    struct mini_io io[SLOTS];
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_timeout timeout;
+    struct mini_join join;
+    struct mini_task *task[SLOTS];
+    struct mini_accept_stream stream;
+    int fd[SLOTS];
+    struct sockaddr_in address;
+    bool flag;
+    long i, j, sum;
+    char buffer[256];
+};
+
+struct background {
+    struct mini_future future;
+    struct mini_future *inner;
+};
+
+static mini_poll background_poll(
+    struct mini_future *future, struct mini_context cx) {
+    struct background *self = MINI_SELF(struct background);
+
+    MINI_BEGIN;
+    MINI_AWAIT(self->inner);
+    MINI_END(MINI_RESULT);
+}
+
+/* A task that awaits INNER and has its result. */
+static struct mini_task *background(struct mini_future *inner) {
+    return MINI_SPAWN(struct background, background_poll, .inner = inner);
+}
+
+static bool ended(const struct mini_future *future) {
+    return future->resume == MINI_DONE;
+}
+
+/* What is runnable runs; with the virtual clock, until nothing can happen. */
+#define SETTLE(script) MINI_AWAIT(mini_sleep(&(script)->sleep, 2 * MINI_MS))
+
+/* ---- descriptors -------------------------------------------------------- */
+
+enum kind { UNIX_SOCKETS, TCP_SOCKETS, PIPE };
+static const char *const kind_names[] = {"unix", "tcp", "pipe"};
+
+/* In tests' mains and threads, where cmocka cannot be called. */
+static void must(bool condition, const char *what) {
+    if (condition) return;
+    fprintf(stderr, "the test itself failed: %s (errno %d)\n", what, errno);
+    abort();
+}
+
+static void set_nonblocking(int fd, bool on) {
+    int flags = fcntl(fd, F_GETFL);
+
+    must(flags >= 0, "F_GETFL");
+    flags = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+    must(fcntl(fd, F_SETFL, flags) == 0, "F_SETFL");
+}
+
+static struct sockaddr_in loopback(unsigned port) {
+    struct sockaddr_in address = {.sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    return address;
+}
+
+/* Bound to a free port, which goes to *ADDRESS; listens if BACKLOG >= 0. */
+static int bound_socket(int backlog, struct sockaddr_in *address) {
+    socklen_t size = sizeof *address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    *address = loopback(0);
+    must(fd >= 0 && bind(fd, (struct sockaddr *)address, size) == 0, "bind");
+    must(backlog < 0 || listen(fd, backlog) == 0, "listen");
+    must(getsockname(fd, (struct sockaddr *)address, &size) == 0, "name");
+    return fd;
+}
+
+static int raw_connect(const struct sockaddr_in *address) {
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int failed = connect(fd, (const struct sockaddr *)address, sizeof *address);
+
+    must(fd >= 0 && failed == 0, "connect");
+    return fd;
+}
+
+static void raw_send(int fd, const char *bytes, size_t count) {
+    must(write(fd, bytes, count) == (ssize_t)count, "write");
+}
+
+/* Waits for a connection no longer than it takes on a loaded machine. */
+static int raw_accept(int listener) {
+    struct pollfd ready = {.fd = listener, .events = POLLIN};
+
+    must(poll(&ready, 1, 10000) == 1, "nobody connects");
+    int fd = accept(listener, NULL, NULL);
+
+    must(fd >= 0, "accept");
+    return fd;
+}
+
+/* The peer sees a reset. */
+static void reset(int fd) {
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(fd);
+}
+
+/* What is written to fd[1] is read from fd[0]. */
+static void open_pair(enum kind kind, bool nonblocking, int fd[2]) {
+    struct sockaddr_in address;
+
+    if (kind == PIPE) {
+        must(pipe(fd) == 0, "pipe");
+    } else if (kind == UNIX_SOCKETS) {
+        must(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0, "socketpair");
+    } else {
+        int listener = bound_socket(1, &address), on = 1;
+
+        fd[1] = raw_connect(&address);
+        fd[0] = raw_accept(listener);
+        setsockopt(fd[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        close(listener);
+    }
+    set_nonblocking(fd[0], nonblocking);
+    set_nonblocking(fd[1], nonblocking);
+    snprintf(variant, sizeof variant, "%s%s", kind_names[kind],
+        nonblocking ? ", O_NONBLOCK" : "");
+}
+
+static void close_pair(const int fd[2]) {
+    close(fd[0]);
+    close(fd[1]);
+}
+
+typedef void pair_test(enum kind kind, bool nonblocking);
+
+static void each_socket(pair_test *test) {
+    for (int i = 0; i < 4; i++)
+        test(i < 2 ? UNIX_SOCKETS : TCP_SOCKETS, i % 2 == 1);
+}
+
+static void each_pair(pair_test *test) {
+    each_socket(test);
+    test(PIPE, false);
+    test(PIPE, true);
+}
+
+/* mini_recv or mini_send of a socket, mini_read or mini_write of a pipe. */
+static struct mini_future *receive(
+    enum kind kind, struct mini_io *slot, int fd, void *buffer, size_t length) {
+    return kind == PIPE ? mini_read(slot, fd, buffer, length, -1)
+                        : mini_recv(slot, fd, buffer, length);
+}
+
+static struct mini_future *transmit(enum kind kind, struct mini_io *slot,
+    int fd, const void *buffer, size_t length) {
+    return kind == PIPE ? mini_write(slot, fd, buffer, length, -1)
+                        : mini_send(slot, fd, buffer, length);
+}
+
+static struct mini_options clock_for(enum kind kind) {
+    return kind == TCP_SOCKETS ? real_clock(1) : virtual_clock();
+}
+
+/* The byte at POSITION of an endless stream. */
+static char pattern(size_t position) {
+    return (char)(position * 31 + (position >> 8) * 7 + 1);
+}
+
+/* Takes out all that can be read at once; how much. Checks that it goes on from
+ * POSITION, where a number is given. */
+static size_t drain(int fd, long position) {
+    char part[4096];
+    size_t total = 0;
+    bool was = fcntl(fd, F_GETFL) & O_NONBLOCK;
+    ssize_t got;
+
+    set_nonblocking(fd, true);
+    while ((got = read(fd, part, sizeof part)) > 0) {
+        for (ssize_t i = 0; i < got && position >= 0; i++)
+            must(part[i] == pattern((size_t)position++), "a wrong byte");
+        total += (size_t)got;
+    }
+    set_nonblocking(fd, was);
+    return total;
+}
+
+/* Writes until not one byte more goes in; how many did, all of them FILLER. */
+static size_t fill_up(int fd, char filler) {
+    char part[4096];
+    size_t total = 0;
+    bool was = fcntl(fd, F_GETFL) & O_NONBLOCK;
+
+    memset(part, filler, sizeof part);
+    set_nonblocking(fd, true);
+    for (size_t size = sizeof part; size > 0; size /= 2) {
+        ssize_t done;
+
+        while ((done = write(fd, part, size)) > 0) total += (size_t)done;
+    }
+    set_nonblocking(fd, was);
+    return total;
+}
+
+/* The same of TCP, which makes room by sending. */
+static void fill_up_tcp(int fd) {
+    for (int quiet = 0; quiet < 5; quiet++) {
+        if (fill_up(fd, 'f') > 0) quiet = 0;
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
+    }
+}
+
+/* How many connections wait to be accepted; takes them off. */
+static int waiting_connections(int listener) {
+    struct pollfd ready = {.fd = listener, .events = POLLIN};
+    int count = 0;
+
+    while (poll(&ready, 1, 0) == 1) {
+        close(raw_accept(listener));
+        count++;
+    }
+    return count;
+}
+
+/* ---- G5.1: results ------------------------------------------------------ */
+
+static mini_poll recv_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_send(&self->io[0], self->fd[1], "hello", 5));
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer, 3));
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer, 0));
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer + 3, 60));
+    STEP(mini_send(&self->io[0], self->fd[1], "", 0));
+    self->task[0] = background(
+        mini_recv(&self->io[1], self->fd[0], self->buffer + 5, 60));
+    SETTLE(self);
+    NOTE(ended(&self->io[1].future)); /* there is nothing */
+    STEP(mini_send(&self->io[0], self->fd[1], "!", 1));
+    STEP(mini_join(&self->join, self->task[0]));
+    STEP(mini_shutdown_socket(&self->io[0], self->fd[1], SHUT_WR));
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer + 6, 60));
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer + 6, 60));
+    NOTE((long)mini_stats()->operations);
+    MINI_END(7);
+}
+
+static void recv_and_send(enum kind kind, bool nonblocking) {
+    struct script self;
+    int fd[2];
+
+    open_pair(kind, nonblocking, fd);
+    check_equal(run(MINI_CALL(struct script, &self, recv_script,
+                             .fd = {fd[0], fd[1]}, .buffer = "----------"),
+                         clock_for(kind)),
+        7);
+    assert_notes(5, 3, 0, 2, 0, 0, 1, 1, 0, 0, 0, 10);
+    check(strcmp(self.buffer, "hello!----") == 0);
+    close_pair(fd);
+}
+
+static void g5_1_recv_and_send_say_how_much(void **state) {
+    (void)state;
+    each_socket(recv_and_send);
+}
+
+static mini_poll pipe_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_write(&self->io[0], self->fd[1], "hello", 5, -1));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer, 3, -1));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer, 0, -1));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 3, 60, -1));
+    STEP(mini_write(&self->io[0], self->fd[1], "", 0, -1));
+    self->task[0] = background(
+        mini_read(&self->io[1], self->fd[0], self->buffer + 5, 60, -1));
+    SETTLE(self);
+    NOTE(ended(&self->io[1].future));
+    STEP(mini_write(&self->io[0], self->fd[1], "!", 1, -1));
+    STEP(mini_join(&self->join, self->task[0]));
+    self->task[0] = background(
+        mini_read(&self->io[1], self->fd[0], self->buffer + 6, 60, -1));
+    SETTLE(self);
+    STEP(mini_close(&self->io[0], self->fd[1]));
+    STEP(mini_join(&self->join, self->task[0]));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 6, 60, -1));
+    self->fd[1] = dup(self->fd[2]); /* for run's count */
+    MINI_END(7);
+}
+
+static void g5_1_read_and_write_of_a_pipe(void **state) {
+    struct script self;
+    int fd[2];
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        open_pair(PIPE, nonblocking, fd);
+        check_equal(run(MINI_CALL(struct script, &self, pipe_script,
+                                 .fd = {fd[0], fd[1], fd[0]},
+                                 .buffer = "----------"),
+                             virtual_clock()),
+            7);
+        assert_notes(5, 3, 0, 2, 0, 0, 1, 1, 0, 0, 0);
+        check(strcmp(self.buffer, "hello!----") == 0);
+        close(fd[0]);
+        close(self.fd[1]);
+    }
+}
+
+#define FAR (INT64_C(5) << 30) /* an offset that needs more than 32 bits */
+
+static mini_poll file_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_write(&self->io[0], self->fd[0], "abcdef", 6, 0));
+    STEP(mini_write(&self->io[0], self->fd[0], "XY", 2, 2));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer, 60, 1));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 5, 60, 6));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 5, 0, 0));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 5, 2, -1));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 7, 2, -1));
+    STEP(mini_write(&self->io[0], self->fd[0], "!", 1, -1));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 9, 60, -1));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 10, 1, 4));
+    STEP(mini_write(&self->io[0], self->fd[0], "far", 3, FAR));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 11, 60, FAR + 1));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 13, 1, 0));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer + 14, 9, FAR + 3));
+    NOTE((long)lseek(self->fd[0], 0, SEEK_CUR));
+    MINI_END(0);
+}
+
+static void g5_1_read_and_write_of_a_file_at_an_offset(void **state) {
+    FILE *file = tmpfile();
+    struct script self;
+
+    (void)state;
+    check(file != NULL);
+    check_equal(run(MINI_CALL(struct script, &self, file_script,
+                             .fd = {fileno(file)}),
+                         virtual_clock()),
+        0);
+    snprintf(variant, sizeof variant, "file");
+    assert_notes(6, 2, 5, 0, 0, 2, 2, 1, 1, 1, 3, 2, 1, 0, 6);
+    assert_string_equal(self.buffer, "bXYefabXYf!ara");
+    fclose(file);
+}
+
+/* Any operation, as far as a wrong descriptor concerns it. */
+static struct mini_future *operation(
+    struct mini_io *slot, enum mini_op op, int fd) {
+    static const struct sockaddr_in nowhere = {.sin_family = AF_INET};
+    static char byte[1];
+
+    switch (op) {
+    case MINI_OP_ACCEPT: return mini_accept(slot, fd);
+    case MINI_OP_CONNECT:
+        return mini_connect(slot, fd, (const struct sockaddr *)&nowhere,
+            sizeof nowhere);
+    case MINI_OP_RECV: return mini_recv(slot, fd, byte, 1);
+    case MINI_OP_SEND: return mini_send(slot, fd, byte, 1);
+    case MINI_OP_SHUTDOWN: return mini_shutdown_socket(slot, fd, SHUT_RDWR);
+    case MINI_OP_CLOSE: return mini_close(slot, fd);
+    case MINI_OP_READ: return mini_read(slot, fd, byte, 1, -1);
+    case MINI_OP_WRITE: return mini_write(slot, fd, byte, 1, -1);
+    case MINI_OP_READABLE: return mini_readable(slot, fd);
+    }
+    return NULL;
+}
+
+static const enum mini_op all_operations[] = {MINI_OP_ACCEPT, MINI_OP_CONNECT,
+    MINI_OP_RECV, MINI_OP_SEND, MINI_OP_SHUTDOWN, MINI_OP_CLOSE, MINI_OP_READ,
+    MINI_OP_WRITE, MINI_OP_READABLE};
+
+/* A second of virtual time: an operation that hangs notes -ETIMEDOUT. */
+#define WITHIN(awaited) mini_timeout(&self->timeout, awaited, MINI_SECOND)
+
+static mini_poll bad_descriptor_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < (long)COUNT_OF(all_operations); self->i++)
+        STEP(WITHIN(operation(
+            &self->io[0], all_operations[self->i], self->fd[0])));
+    MINI_END(0);
+}
+
+static void bad_descriptor(const char *what, int fd) {
+    struct script self;
+
+    snprintf(variant, sizeof variant, "%s", what);
+    check_equal(run(MINI_CALL(struct script, &self, bad_descriptor_script,
+                             .fd = {fd}),
+                         virtual_clock()),
+        0);
+    assert_notes(-EBADF, -EBADF, -EBADF, -EBADF, -EBADF, -EBADF, -EBADF,
+        -EBADF, -EBADF);
+}
+
+static void g5_1_a_descriptor_that_is_not_open_is_ebadf(void **state) {
+    (void)state;
+    bad_descriptor("number 9999", 9999);
+}
+
+static void g5_1_a_negative_descriptor_is_ebadf(void **state) {
+    (void)state;
+    bad_descriptor("number -1", -1);
+}
+
+static mini_poll wrong_descriptor_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 5; self->i++) /* accept to shutdown of a pipe */
+        STEP(WITHIN(operation(
+            &self->io[0], all_operations[self->i], self->fd[0])));
+    STEP(WITHIN(mini_read(&self->io[0], self->fd[2], self->buffer, 9, 0)));
+    STEP(WITHIN(mini_write(&self->io[0], self->fd[2], "no", 2, 0)));
+    STEP(WITHIN(mini_accept(&self->io[0], self->fd[3])));
+    STEP(WITHIN(mini_recv(&self->io[0], self->fd[3], self->buffer, 9)));
+    STEP(WITHIN(mini_send(&self->io[0], self->fd[3], "no", 2)));
+    STEP(WITHIN(mini_shutdown_socket(&self->io[0], self->fd[3], SHUT_WR)));
+    STEP(WITHIN(mini_shutdown_socket(&self->io[0], self->fd[3], 99)));
+    MINI_END(0);
+}
+
+static void g5_1_a_descriptor_of_the_wrong_kind(void **state) {
+    int directory = open("/", O_RDONLY);
+    int unconnected = socket(AF_INET, SOCK_STREAM, 0);
+    struct script self;
+    int fd[2];
+
+    (void)state;
+    open_pair(PIPE, false, fd);
+    check_equal(
+        run(MINI_CALL(struct script, &self, wrong_descriptor_script,
+                .fd = {fd[0], fd[1], directory, unconnected}),
+            virtual_clock()),
+        0);
+    assert_notes(-ENOTSOCK, -ENOTSOCK, -ENOTSOCK, -ENOTSOCK, -ENOTSOCK, -EISDIR,
+        -EBADF, -EINVAL, -ENOTCONN, -EPIPE, -ENOTCONN, -EINVAL);
+    close_pair(fd);
+    close(directory);
+    close(unconnected);
+}
+
+static mini_poll wrong_end_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(WITHIN(mini_read(&self->io[0], self->fd[1], self->buffer, 1, -1)));
+    STEP(WITHIN(mini_write(&self->io[0], self->fd[0], "x", 1, -1)));
+    STEP(WITHIN(mini_read(&self->io[0], self->fd[0], self->buffer, 0, -1)));
+    MINI_END(0);
+}
+
+static void g5_1_the_wrong_end_of_a_pipe(void **state) {
+    struct script self;
+    int fd[2];
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        open_pair(PIPE, nonblocking, fd);
+        check_equal(run(MINI_CALL(struct script, &self, wrong_end_script,
+                                 .fd = {fd[0], fd[1]}),
+                             virtual_clock()),
+            0);
+        assert_notes(-EBADF, -EBADF, 0);
+        close_pair(fd);
+    }
+}
+
+static mini_poll accept_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    self->task[0] = background(mini_accept(&self->io[0], self->fd[0]));
+    SETTLE(self);
+    NOTE(ended(&self->io[0].future)); /* nobody has connected */
+    self->fd[1] = raw_connect(&self->address);
+    MINI_AWAIT(mini_join(&self->join, self->task[0]));
+    self->fd[2] = (int)MINI_RESULT;
+    self->fd[3] = raw_connect(&self->address);
+    MINI_AWAIT(mini_accept(&self->io[0], self->fd[0])); /* already waiting */
+    NOTE(MINI_RESULT >= 0 && MINI_RESULT != self->fd[2]);
+    NOTE(fcntl((int)MINI_RESULT, F_GETFD) & FD_CLOEXEC);
+    NOTE(fcntl(self->fd[2], F_GETFD) & FD_CLOEXEC);
+    close((int)MINI_RESULT);
+    close(self->fd[3]);
+    STEP(mini_send(&self->io[0], self->fd[2], "it", 2));
+    STEP(mini_recv(&self->io[0], self->fd[1], self->buffer, 9));
+    STEP(mini_send(&self->io[0], self->fd[1], "you", 3));
+    STEP(mini_recv(&self->io[0], self->fd[2], self->buffer + 2, 9));
+    STEP(mini_close(&self->io[0], self->fd[1]));
+    STEP(mini_recv(&self->io[0], self->fd[2], self->buffer, 9));
+    STEP(mini_close(&self->io[0], self->fd[2]));
+    STEP(mini_close(&self->io[0], self->fd[2]));
+    MINI_END(0);
+}
+
+static void g5_1_accept_gives_a_descriptor(void **state) {
+    struct sockaddr_in address;
+    struct script self;
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        int listener = bound_socket(8, &address);
+
+        set_nonblocking(listener, nonblocking);
+        check_equal(run(MINI_CALL(struct script, &self, accept_script,
+                                 .fd = {listener}, .address = address),
+                             real_clock(1)),
+            0);
+        assert_notes(
+            0, 1, FD_CLOEXEC, FD_CLOEXEC, 2, 2, 3, 3, 0, 0, 0, -EBADF);
+        assert_string_equal(self.buffer, "ityou");
+        close(listener);
+    }
+}
+
+static mini_poll connect_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_connect(&self->io[0], self->fd[0],
+        (struct sockaddr *)&self->address, sizeof self->address));
+    STEP(mini_send(&self->io[0], self->fd[0], "hi", 2));
+    self->fd[2] = raw_accept(self->fd[1]);
+    STEP(mini_recv(&self->io[0], self->fd[2], self->buffer, 9));
+    close(self->fd[2]);
+    STEP(mini_connect(&self->io[0], self->fd[0],
+        (struct sockaddr *)&self->address, sizeof self->address));
+    STEP(mini_connect(
+        &self->io[0], self->fd[3], (struct sockaddr *)&self->address, 2));
+    /* to a port that is bound, but where nobody listens */
+    getsockname(self->fd[3], (struct sockaddr *)&self->address,
+        &(socklen_t){sizeof self->address});
+    self->fd[2] = socket(AF_INET, SOCK_STREAM, 0);
+    set_nonblocking(self->fd[2], self->flag);
+    STEP(mini_connect(&self->io[0], self->fd[2],
+        (struct sockaddr *)&self->address, sizeof self->address));
+    close(self->fd[2]);
+    MINI_END(0);
+}
+
+static void g5_1_connect_and_its_errors(void **state) {
+    struct sockaddr_in address, closed;
+    struct script self;
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        int listener = bound_socket(8, &address);
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        int unused = bound_socket(-1, &closed);
+
+        snprintf(variant, sizeof variant, "O_NONBLOCK: %d", nonblocking);
+        set_nonblocking(fd, nonblocking);
+        check_equal(
+            run(MINI_CALL(struct script, &self, connect_script,
+                    .fd = {fd, listener, -1, unused}, .address = address,
+                    .flag = nonblocking),
+                real_clock(1)),
+            0);
+        assert_notes(0, 2, 2, -EISCONN, -EINVAL, -ECONNREFUSED);
+        close(listener);
+        close(fd);
+        close(unused);
+    }
+}
+
+static mini_poll unix_connect_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct sockaddr_un address;
+
+    MINI_BEGIN;
+    getsockname(self->fd[1], (struct sockaddr *)&address,
+        &(socklen_t){sizeof address});
+    STEP(mini_connect(&self->io[0], self->fd[0], (struct sockaddr *)&address,
+        sizeof address));
+    STEP(mini_send(&self->io[0], self->fd[0], "hi", 2));
+    close(self->fd[1]);
+    STEP(mini_connect(&self->io[0], self->fd[2], (struct sockaddr *)&address,
+        sizeof address));
+    unlink(address.sun_path);
+    STEP(mini_connect(&self->io[0], self->fd[3], (struct sockaddr *)&address,
+        sizeof address));
+    self->fd[1] = dup(self->fd[0]); /* for run's count */
+    MINI_END(0);
+}
+
+static void g5_1_connect_of_unix_sockets(void **state) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char folder[] = "/tmp/miniss-test-XXXXXX";
+    struct script self;
+
+    (void)state;
+    check(mkdtemp(folder) != NULL);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", folder);
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        int fd[4];
+
+        for (int i = 0; i < 4; i++) {
+            fd[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+            check(fd[i] >= 0);
+            set_nonblocking(fd[i], nonblocking);
+        }
+        check_equal(
+            bind(fd[1], (struct sockaddr *)&address, sizeof address), 0);
+        check_equal(listen(fd[1], 1), 0);
+        check_equal(
+            run(MINI_CALL(struct script, &self, unix_connect_script,
+                    .fd = {fd[0], fd[1], fd[2], fd[3]}),
+                real_clock(1)),
+            0);
+        assert_notes(0, 2, -ECONNREFUSED, -ENOENT);
+        for (int i = 0; i < 4; i++) close(self.fd[i]);
+    }
+    rmdir(folder);
+}
+
+static mini_poll reset_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static char much[1 << 20];
+
+    MINI_BEGIN;
+    self->task[0] =
+        background(mini_recv(&self->io[0], self->fd[0], self->buffer, 9));
+    SETTLE(self);
+    reset(self->fd[1]);
+    STEP(mini_join(&self->join, self->task[0]));
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer, 9));
+    STEP(mini_send(&self->io[0], self->fd[0], "late", 4));
+    STEP(mini_send_all(&self->io[0], self->fd[0], "late", 4));
+    self->task[0] = background(
+        mini_send_all(&self->io[0], self->fd[2], much, sizeof much));
+    SETTLE(self);
+    NOTE(ended(&self->io[0].future)); /* its buffer is full */
+    reset(self->fd[3]);
+    STEP(mini_join(&self->join, self->task[0]));
+    self->fd[1] = dup(self->fd[0]);
+    self->fd[3] = dup(self->fd[0]);
+    MINI_END(0);
+}
+
+static void g5_1_a_reset_is_told(void **state) {
+    struct script self;
+    int a[2], b[2];
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        open_pair(TCP_SOCKETS, nonblocking, a);
+        open_pair(TCP_SOCKETS, nonblocking, b);
+        fill_up_tcp(b[0]);
+        check_equal(run(MINI_CALL(struct script, &self, reset_script,
+                                 .fd = {a[0], a[1], b[0], b[1]}),
+                             real_clock(1)),
+            0);
+        assert_notes(-ECONNRESET, 0, -EPIPE, -EPIPE, 0, -ECONNRESET);
+        for (int i = 0; i < 4; i++) close(self.fd[i]);
+    }
+}
+
+static mini_poll broken_pipe_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_send(&self->io[0], self->fd[0], "x", 1));
+    STEP(mini_send_all(&self->io[0], self->fd[0], "x", 1));
+    sigset_t pending;
+    sigpending(&pending);
+    NOTE(sigismember(&pending, SIGPIPE));
+    STEP(mini_write(&self->io[0], self->fd[1], "x", 1, -1));
+    MINI_END(0);
+}
+
+/* The signal is blocked, so that one that was sent can be seen. */
+static void g5_1_a_closed_peer_is_epipe_without_sigpipe(void **state) {
+    struct sigaction standard = {.sa_handler = SIG_DFL}, before;
+    struct script self;
+    sigset_t pipe_signal, mask;
+    int a[2], b[2];
+
+    (void)state;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigaction(SIGPIPE, &standard, &before);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &mask);
+    open_pair(PIPE, false, b);
+    open_pair(UNIX_SOCKETS, false, a);
+    close(a[1]);
+    close(b[0]);
+    long result = run(MINI_CALL(struct script, &self, broken_pipe_script,
+                          .fd = {a[0], b[1]}),
+        virtual_clock());
+
+    standard.sa_handler = SIG_IGN; /* drops the one that write has raised */
+    sigaction(SIGPIPE, &standard, NULL);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    sigaction(SIGPIPE, &before, NULL);
+    check_equal(result, 0);
+    assert_notes(-EPIPE, -EPIPE, 0, -EPIPE);
+    close(a[0]);
+    close(b[1]);
+}
+
+static mini_poll shutdown_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_shutdown_socket(&self->io[0], self->fd[0], SHUT_WR));
+    STEP(mini_recv(&self->io[0], self->fd[1], self->buffer, 9));
+    STEP(mini_send(&self->io[0], self->fd[1], "still", 5));
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer, 9));
+    STEP(mini_send(&self->io[0], self->fd[0], "no", 2));
+    STEP(mini_shutdown_socket(&self->io[0], self->fd[2], SHUT_RD));
+    STEP(mini_recv(&self->io[0], self->fd[2], self->buffer, 9));
+    STEP(mini_send(&self->io[0], self->fd[2], "yes", 3));
+    STEP(mini_recv(&self->io[0], self->fd[3], self->buffer, 9));
+    self->task[0] =
+        background(mini_recv(&self->io[1], self->fd[3], self->buffer, 9));
+    SETTLE(self);
+    STEP(mini_shutdown_socket(&self->io[0], self->fd[2], SHUT_RDWR));
+    STEP(mini_join(&self->join, self->task[0]));
+    STEP(mini_send(&self->io[0], self->fd[2], "no", 2));
+    MINI_END(0);
+}
+
+static void g5_1_shutdown_of_one_or_both_directions(void **state) {
+    struct script self;
+    int a[2], b[2];
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        open_pair(UNIX_SOCKETS, nonblocking, a);
+        open_pair(UNIX_SOCKETS, nonblocking, b);
+        check_equal(run(MINI_CALL(struct script, &self, shutdown_script,
+                                 .fd = {a[0], a[1], b[0], b[1]}),
+                             virtual_clock()),
+            0);
+        assert_notes(0, 0, 5, 5, -EPIPE, 0, 0, 3, 3, 0, 0, -EPIPE);
+        close_pair(a);
+        close_pair(b);
+    }
+}
+
+static mini_poll close_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_close(&self->io[0], self->fd[1]));
+    NOTE(fcntl(self->fd[1], F_GETFD));
+    NOTE(fcntl(self->fd[0], F_GETFD) >= 0);
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer, 9));
+    STEP(mini_close(&self->io[0], self->fd[1]));
+    self->fd[1] = dup(self->fd[0]);
+    MINI_END(0);
+}
+
+static void g5_1_close_closes_that_descriptor(void **state) {
+    struct script self;
+    int fd[2];
+
+    (void)state;
+    open_pair(UNIX_SOCKETS, false, fd);
+    check_equal(run(MINI_CALL(struct script, &self, close_script,
+                             .fd = {fd[0], fd[1]}),
+                         virtual_clock()),
+        0);
+    assert_notes(0, -1, 1, 0, -EBADF);
+    close(fd[0]);
+    close(self.fd[1]);
+}
+
+static mini_poll readable_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    self->task[0] = background(mini_readable(&self->io[0], self->fd[0]));
+    SETTLE(self);
+    NOTE(ended(&self->io[0].future));
+    raw_send(self->fd[1], "data", 4);
+    STEP(mini_join(&self->join, self->task[0]));
+    STEP(mini_readable(&self->io[0], self->fd[0]));
+    NOTE((long)drain(self->fd[0], -1)); /* it took nothing */
+    self->task[0] = background(mini_readable(&self->io[0], self->fd[0]));
+    SETTLE(self);
+    NOTE(ended(&self->io[0].future));
+    close(self->fd[1]);
+    STEP(mini_join(&self->join, self->task[0])); /* the end, too */
+    self->fd[1] = dup(self->fd[0]);
+    MINI_END(0);
+}
+
+static void readable(enum kind kind, bool nonblocking) {
+    struct script self;
+    int fd[2];
+
+    open_pair(kind, nonblocking, fd);
+    check_equal(run(MINI_CALL(struct script, &self, readable_script,
+                             .fd = {fd[0], fd[1]}),
+                         clock_for(kind)),
+        0);
+    assert_notes(0, 0, 0, 4, 0, 0);
+    close(fd[0]);
+    close(self.fd[1]);
+}
+
+static void g5_1_readable_waits_and_takes_nothing(void **state) {
+    (void)state;
+    each_pair(readable);
+}
+
+static mini_poll full_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    enum kind kind = (enum kind)self->j;
+
+    MINI_BEGIN;
+    self->sum = (long)fill_up(self->fd[1], 'f');
+    for (self->i = 0; self->i < 100; self->i++)
+        self->buffer[self->i] = pattern((size_t)self->i);
+    self->task[0] = background(
+        transmit(kind, &self->io[0], self->fd[1], self->buffer, 100));
+    SETTLE(self);
+    NOTE(ended(&self->io[0].future));
+    NOTE(self->sum - (long)drain(self->fd[0], -1));
+    STEP(mini_join(&self->join, self->task[0]));
+    NOTE((long)drain(self->fd[0], 0));
+    MINI_END(0);
+}
+
+static void full(enum kind kind, bool nonblocking) {
+    struct script self;
+    int fd[2];
+
+    open_pair(kind, nonblocking, fd);
+    check_equal(run(MINI_CALL(struct script, &self, full_script,
+                             .fd = {fd[0], fd[1]}, .j = (long)kind),
+                         virtual_clock()),
+        0);
+    assert_notes(0, 0, 100, 100);
+    close_pair(fd);
+}
+
+static void g5_1_sending_waits_for_room(void **state) {
+    (void)state;
+    full(UNIX_SOCKETS, false);
+    full(UNIX_SOCKETS, true);
+    full(PIPE, false);
+    full(PIPE, true);
+}
+
+/* A writer in parts and a reader in other parts, of an endless stream. */
+enum { STREAM_BYTES = 1 << 20 };
+struct writer {
+    struct mini_future future;
+    struct mini_io io;
+    enum kind kind;
+    int fd;
+    size_t sent;
+    char *bytes; /* STREAM_BYTES of them */
+};
+
+static mini_poll writer(struct mini_future *future, struct mini_context cx) {
+    struct writer *self = MINI_SELF(struct writer);
+
+    MINI_BEGIN;
+    while (self->sent < STREAM_BYTES) {
+        MINI_AWAIT(transmit(self->kind, &self->io, self->fd,
+            self->bytes + self->sent, STREAM_BYTES - self->sent));
+        if (MINI_RESULT <= 0) break;
+        self->sent += (size_t)MINI_RESULT;
+    }
+    MINI_END((long)self->sent);
+}
+
+struct reader {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_join join;
+    struct mini_task *writer;
+    enum kind kind;
+    int fd[2];
+    size_t got, wrong;
+    char *bytes, part[8192];
+};
+
+static mini_poll reader(struct mini_future *future, struct mini_context cx) {
+    struct reader *self = MINI_SELF(struct reader);
+
+    MINI_BEGIN;
+    self->writer = MINI_SPAWN(struct writer, writer, .kind = self->kind,
+        .fd = self->fd[1], .bytes = self->bytes);
+    while (self->got < STREAM_BYTES) {
+        MINI_AWAIT(receive(self->kind, &self->io, self->fd[0], self->part,
+            1 + self->got % sizeof self->part));
+        if (MINI_RESULT <= 0) break;
+        self->wrong += memcmp(self->part, self->bytes + self->got,
+                           (size_t)MINI_RESULT) != 0;
+        self->got += (size_t)MINI_RESULT;
+    }
+    STEP(mini_join(&self->join, self->writer));
+    NOTE((long)self->got);
+    NOTE((long)self->wrong);
+    MINI_END(0);
+}
+
+static void transfer(enum kind kind, bool nonblocking) {
+    static struct reader self;
+    char *bytes = malloc(STREAM_BYTES);
+    int fd[2];
+
+    check(bytes != NULL);
+    for (size_t i = 0; i < STREAM_BYTES; i++) bytes[i] = pattern(i);
+    open_pair(kind, nonblocking, fd);
+    check_equal(run(MINI_CALL(struct reader, &self, reader, .kind = kind,
+                             .fd = {fd[0], fd[1]}, .bytes = bytes),
+                         real_clock(1)),
+        0);
+    assert_notes(STREAM_BYTES, STREAM_BYTES, 0);
+    close_pair(fd);
+    free(bytes);
+}
+
+static void g5_1_a_megabyte_arrives_in_order(void **state) {
+    (void)state;
+    each_pair(transfer);
+}
+
+/* ---- send_all ----------------------------------------------------------- */
+
+static mini_poll send_all_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct reader *self = MINI_SELF(struct reader);
+    static struct mini_io all;
+
+    MINI_BEGIN;
+    self->writer = background(
+        mini_send_all(&all, self->fd[1], self->bytes, STREAM_BYTES));
+    while (self->got < STREAM_BYTES) {
+        MINI_AWAIT(mini_recv(&self->io, self->fd[0], self->part,
+            1 + self->got % sizeof self->part));
+        if (MINI_RESULT <= 0) break;
+        self->wrong += memcmp(self->part, self->bytes + self->got,
+                           (size_t)MINI_RESULT) != 0;
+        self->got += (size_t)MINI_RESULT;
+    }
+    STEP(mini_join(&self->join, self->writer));
+    NOTE((long)all.done);
+    NOTE((long)self->got);
+    NOTE((long)self->wrong);
+    STEP(mini_send_all(&self->io, self->fd[1], "", 0));
+    MINI_END(0);
+}
+
+static void send_all(enum kind kind, bool nonblocking) {
+    static struct reader self;
+    char *bytes = malloc(STREAM_BYTES);
+    int fd[2];
+
+    check(bytes != NULL);
+    for (size_t i = 0; i < STREAM_BYTES; i++) bytes[i] = pattern(i);
+    open_pair(kind, nonblocking, fd);
+    check_equal(run(MINI_CALL(struct reader, &self, send_all_script,
+                             .fd = {fd[0], fd[1]}, .bytes = bytes),
+                         real_clock(1)),
+        0);
+    assert_notes(STREAM_BYTES, STREAM_BYTES, STREAM_BYTES, 0, 0);
+    close_pair(fd);
+    free(bytes);
+}
+
+static void g5_1_send_all_goes_on_until_all_is_sent(void **state) {
+    (void)state;
+    each_socket(send_all);
+}
+
+struct big {
+    struct script script;
+    char *bytes;
+};
+
+/* The peer reads what there is, then closes. */
+static mini_poll send_all_broken_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct big *self = MINI_SELF(struct big);
+
+    MINI_BEGIN;
+    self->script.task[0] = background(mini_send_all(&self->script.io[0],
+        self->script.fd[0], self->bytes, STREAM_BYTES));
+    MINI_AWAIT(mini_sleep(&self->script.sleep, MINI_MS));
+    self->script.sum = (long)drain(self->script.fd[1], 0);
+    MINI_AWAIT(mini_sleep(&self->script.sleep, MINI_MS));
+    self->script.sum += (long)drain(self->script.fd[1], self->script.sum);
+    close(self->script.fd[1]);
+    STEP(mini_join(&self->script.join, self->script.task[0]));
+    NOTE(self->script.sum - (long)self->script.io[0].done);
+    NOTE(self->script.sum > 0);
+    self->script.fd[1] = dup(self->script.fd[0]);
+    MINI_END(0);
+}
+
+static void g5_1_send_all_says_how_much_went_out_before_an_error(void **state) {
+    struct big self;
+    int fd[2];
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        char *bytes = malloc(STREAM_BYTES);
+
+        check(bytes != NULL);
+        for (size_t i = 0; i < STREAM_BYTES; i++) bytes[i] = pattern(i);
+        open_pair(UNIX_SOCKETS, nonblocking, fd);
+        self.script.future = MINI_FUTURE(send_all_broken_script, "broken");
+        self.script.fd[0] = fd[0];
+        self.script.fd[1] = fd[1];
+        self.bytes = bytes;
+        check_equal(run(&self.script.future, virtual_clock()), 0);
+        assert_notes(-EPIPE, 0, 1);
+        close(fd[0]);
+        close(self.script.fd[1]);
+        free(bytes);
+    }
+}
+
+/* ---- listening ---------------------------------------------------------- */
+
+static void g5_1_listen_and_its_errors(void **state) {
+    char too_long[80];
+
+    (void)state;
+    memset(too_long, 'x', sizeof too_long - 1);
+    too_long[sizeof too_long - 1] = '\0';
+    int fd = mini_listen(NULL, 0, false);
+
+    check(fd >= 0);
+    check_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    int port = mini_port_of(fd), files = open_files();
+
+    assert_in_range(port, 1, 65535);
+    struct sockaddr_in address = loopback((unsigned)port);
+    int peer = raw_connect(&address);
+
+    close(peer);
+    check_equal(waiting_connections(fd), 1);
+    check_equal(mini_listen(NULL, (unsigned)port, false), -EADDRINUSE);
+    check_equal(mini_listen("127.0.0.1", 65536, false), -EINVAL);
+    check_equal(mini_listen("127.0.0.1", UINT_MAX, false), -EINVAL);
+    check_equal(mini_listen(too_long, 0, false), -EADDRNOTAVAIL);
+    check_equal(mini_listen("192.0.2.1", 0, false), -EADDRNOTAVAIL);
+    check_equal(mini_port_of(-1), -EBADF);
+    check_equal(mini_port_of(STDIN_FILENO), -ENOTSOCK);
+    check_equal(open_files(), files);
+    close(fd);
+    fd = mini_listen("localhost", (unsigned)port, false); /* free again */
+    check(fd >= 0);
+    check_equal(mini_port_of(fd), port);
+    close(fd);
+}
+
+/* Where there is SO_REUSEPORT, all who share a port must ask for it. */
+static void g5_1_listen_may_share_a_port(void **state) {
+    int first = mini_listen(NULL, 0, true);
+
+    (void)state;
+    if (first == -EOPNOTSUPP) skip();
+    check(first >= 0);
+    unsigned port = (unsigned)mini_port_of(first);
+    int second = mini_listen(NULL, port, true);
+
+    check(second >= 0);
+    check_equal(mini_port_of(second), port);
+    check_equal(mini_listen(NULL, port, false), -EADDRINUSE);
+    close(first);
+    close(second);
+}
+
+static void g5_1_listen_on_ipv6(void **state) {
+    int fd = mini_listen("::1", 0, false);
+
+    (void)state;
+    if (fd == -EADDRNOTAVAIL || fd == -EAFNOSUPPORT) skip();
+    check(fd >= 0);
+    struct sockaddr_in6 address;
+    socklen_t size = sizeof address;
+
+    check_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    check_equal(address.sin6_family, AF_INET6);
+    check_equal(mini_port_of(fd), ntohs(address.sin6_port));
+    close(fd);
+}
+
+/* ---- G5.2: cancel ------------------------------------------------------- */
+
+/* Operations that wait, each with its buffer. */
+enum {
+    WAITING_RECV,
+    WAITING_READ,
+    WAITING_READABLE,
+    WAITING_SEND,
+    WAITING_SEND_ALL,
+    WAITING_WRITE,
+    WAITING_ACCEPT,
+    WAITING_CONNECT,
+    WAITING_COUNT
+};
+static const char *const waiting_names[] = {
+    "recv", "read", "readable", "send", "send_all", "write", "accept",
+    "connect"};
+
+struct waiting {
+    struct script script;
+    int what;
+    bool by_timeout; /* or by mini_cancel */
+};
+
+static struct mini_future *wait_for(struct waiting *self, struct mini_io *slot) {
+    struct script *s = &self->script;
+
+    switch (self->what) {
+    case WAITING_RECV: return mini_recv(slot, s->fd[0], s->buffer, 200);
+    case WAITING_READ: return mini_read(slot, s->fd[0], s->buffer, 200, -1);
+    case WAITING_READABLE: return mini_readable(slot, s->fd[0]);
+    case WAITING_SEND: return mini_send(slot, s->fd[1], s->buffer, 200);
+    case WAITING_SEND_ALL: return mini_send_all(slot, s->fd[1], s->buffer, 200);
+    case WAITING_WRITE: return mini_write(slot, s->fd[1], s->buffer, 200, -1);
+    case WAITING_ACCEPT: return mini_accept(slot, s->fd[0]);
+    default:
+        return mini_connect(slot, s->fd[1], (struct sockaddr *)&s->address,
+            sizeof s->address);
+    }
+}
+
+static mini_poll waiting_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct waiting *self = MINI_SELF(struct waiting);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    if (self->by_timeout) {
+        STEP(mini_timeout(&s->timeout, wait_for(self, &s->io[0]), 2 * MINI_MS));
+        MINI_RETURN(s->io[0].future.result);
+    }
+    s->task[0] = background(wait_for(self, &s->io[0]));
+    SETTLE(s);
+    NOTE(ended(&s->io[0].future));
+    mini_cancel(s->task[0]);
+    mini_cancel(s->task[0]);
+    STEP(mini_join(&s->join, s->task[0]));
+    /* what comes now is not for it */
+    if (self->what <= WAITING_READABLE) {
+        raw_send(s->fd[1], "late", 4);
+        SETTLE(s);
+        MINI_AWAIT(mini_readable(&s->io[1], s->fd[0]));
+        NOTE((long)drain(s->fd[0], -1));
+    }
+    MINI_END(s->io[0].future.result);
+}
+
+static void cancel_waiting(
+    int what, enum kind kind, bool nonblocking, bool by_timeout) {
+    struct waiting self = {.script.future = MINI_FUTURE(waiting_script, "it"),
+        .what = what,
+        .by_timeout = by_timeout};
+    size_t filled = 0;
+    int fd[2];
+
+    open_pair(kind, nonblocking, fd);
+    snprintf(variant + strlen(variant), sizeof variant - strlen(variant),
+        ", %s, %s", waiting_names[what], by_timeout ? "timeout" : "cancel");
+    memset(self.script.buffer, 'c', sizeof self.script.buffer);
+    memcpy(self.script.fd, fd, sizeof fd);
+    if (what >= WAITING_SEND) filled = fill_up(fd[1], 'f');
+    /* by mini_timeout the clock is virtual on every kind: nothing arrives */
+    check_equal(run(&self.script.future,
+                         by_timeout ? virtual_clock() : clock_for(kind)),
+        -ECANCELED);
+    if (by_timeout)
+        assert_notes(-ETIMEDOUT);
+    else if (what <= WAITING_READABLE)
+        assert_notes(0, -ECANCELED, 4);
+    else
+        assert_notes(0, -ECANCELED);
+    for (size_t i = 0; i < sizeof self.script.buffer; i++)
+        check_equal(self.script.buffer[i], 'c');
+    if (what >= WAITING_SEND) { /* not a byte of it went out */
+        check_equal(drain(fd[0], -1), filled);
+        check_equal(self.script.io[0].done, 0);
+    }
+    close_pair(fd);
+}
+
+static void g5_2_cancel_of_an_operation_that_waits(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        bool nonblocking = i & 1, by_timeout = i & 2;
+
+        cancel_waiting(WAITING_RECV, UNIX_SOCKETS, nonblocking, by_timeout);
+        cancel_waiting(WAITING_RECV, TCP_SOCKETS, nonblocking, by_timeout);
+        cancel_waiting(WAITING_READ, UNIX_SOCKETS, nonblocking, by_timeout);
+        cancel_waiting(WAITING_READ, PIPE, nonblocking, by_timeout);
+        cancel_waiting(WAITING_READABLE, PIPE, nonblocking, by_timeout);
+        cancel_waiting(WAITING_SEND, UNIX_SOCKETS, nonblocking, by_timeout);
+        cancel_waiting(WAITING_SEND_ALL, UNIX_SOCKETS, nonblocking, by_timeout);
+        cancel_waiting(WAITING_WRITE, PIPE, nonblocking, by_timeout);
+    }
+}
+
+static void g5_2_cancel_of_an_accept_that_waits(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct waiting self = {
+            .script.future = MINI_FUTURE(waiting_script, "it"),
+            .what = WAITING_ACCEPT,
+            .by_timeout = i & 2};
+        int listener = bound_socket(8, &self.script.address);
+
+        set_nonblocking(listener, i & 1);
+        self.script.fd[0] = listener;
+        check_equal(
+            run(&self.script.future, virtual_clock()), -ECANCELED);
+        if (self.by_timeout)
+            assert_notes(-ETIMEDOUT);
+        else
+            assert_notes(0, -ECANCELED);
+        close(raw_connect(&self.script.address));
+        check_equal(waiting_connections(listener), 1);
+        close(listener);
+    }
+}
+
+/* A listening socket whose queue is full leaves connects waiting. */
+static void g5_2_cancel_of_a_connect_that_waits(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct waiting self = {
+            .script.future = MINI_FUTURE(waiting_script, "it"),
+            .what = WAITING_CONNECT,
+            .by_timeout = i & 2};
+        int listener = bound_socket(0, &self.script.address);
+        int queue[8];
+        size_t queued = 0;
+        bool full = false;
+
+        while (!full && queued < COUNT_OF(queue)) {
+            int fd = socket(AF_INET, SOCK_STREAM, 0);
+            struct pollfd done = {.fd = fd, .events = POLLOUT};
+
+            set_nonblocking(fd, true);
+            connect(fd, (struct sockaddr *)&self.script.address,
+                sizeof self.script.address);
+            full = poll(&done, 1, 50) == 0;
+            queue[queued++] = fd;
+        }
+        self.script.fd[1] = socket(AF_INET, SOCK_STREAM, 0);
+        set_nonblocking(self.script.fd[1], i & 1);
+        long result = full ? run(&self.script.future, virtual_clock()) : 0;
+
+        while (queued > 0) close(queue[--queued]);
+        close(listener);
+        close(self.script.fd[1]);
+        if (!full) skip(); /* a system that queues more than it was told */
+        check_equal(result, -ECANCELED);
+        if (self.by_timeout)
+            assert_notes(-ETIMEDOUT);
+        else
+            assert_notes(0, -ECANCELED);
+    }
+}
+
+static mini_poll early_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    raw_send(self->fd[1], "data", 4);
+    self->sum = (long)mini_stats()->operations;
+    self->task[0] =
+        background(mini_recv(&self->io[0], self->fd[0], self->buffer, 9));
+    self->task[1] = background(mini_send(&self->io[1], self->fd[0], "no", 2));
+    self->task[2] = background(mini_close(&self->io[2], self->fd[0]));
+    mini_cancel(self->task[0]);
+    mini_cancel(self->task[1]);
+    mini_cancel(self->task[2]);
+    STEP(mini_join(&self->join, self->task[0]));
+    STEP(mini_join(&self->join, self->task[1]));
+    STEP(mini_join(&self->join, self->task[2]));
+    SETTLE(self);
+    NOTE((long)mini_stats()->operations - self->sum);
+    NOTE((long)drain(self->fd[0], -1));
+    NOTE((long)drain(self->fd[1], -1));
+    MINI_END(0);
+}
+
+static void g5_2_cancelled_before_its_first_poll_it_never_starts(void **state) {
+    struct script self;
+    int fd[2];
+
+    (void)state;
+    open_pair(UNIX_SOCKETS, false, fd);
+    check_equal(run(MINI_CALL(struct script, &self, early_script,
+                             .fd = {fd[0], fd[1]}),
+                         virtual_clock()),
+        0);
+    assert_notes(-ECANCELED, -ECANCELED, -ECANCELED, 0, 4, 0);
+    close_pair(fd);
+}
+
+/* Two operations end in the same turn; who is polled first cancels the other,
+ * which has its result already. */
+struct rival {
+    struct mini_future future;
+    struct mini_io io;
+    int fd;
+    struct mini_task **other;
+    char byte;
+};
+
+static mini_poll rival(struct mini_future *future, struct mini_context cx) {
+    struct rival *self = MINI_SELF(struct rival);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_recv(&self->io, self->fd, &self->byte, 1));
+    if (!*self->other) MINI_RETURN(MINI_RESULT);
+    mini_cancel(*self->other);
+    *self->other = NULL; /* cancel once: by whoever is first */
+    MINI_END(MINI_RESULT + 10);
+}
+
+static mini_poll rivals_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct mini_task *cancels[2]; /* whom the first, the second */
+
+    MINI_BEGIN;
+    self->task[0] = MINI_SPAWN(
+        struct rival, rival, .fd = self->fd[0], .other = &cancels[0]);
+    self->task[1] = MINI_SPAWN(
+        struct rival, rival, .fd = self->fd[2], .other = &cancels[1]);
+    cancels[0] = self->task[1];
+    cancels[1] = self->task[0];
+    SETTLE(self);
+    raw_send(self->fd[1], "a", 1);
+    raw_send(self->fd[3], "b", 1);
+    MINI_AWAIT(mini_join(&self->join, self->task[0]));
+    self->sum = MINI_RESULT;
+    MINI_AWAIT(mini_join(&self->join, self->task[1]));
+    NOTE(self->sum % 10); /* 1: its byte */
+    NOTE(MINI_RESULT % 10);
+    NOTE((long)drain(self->fd[0], -1));
+    NOTE((long)drain(self->fd[2], -1));
+    MINI_END(0);
+}
+
+static void g5_2_a_result_that_is_there_wins(void **state) {
+    struct script self;
+    int a[2], b[2];
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        open_pair(UNIX_SOCKETS, nonblocking, a);
+        open_pair(UNIX_SOCKETS, nonblocking, b);
+        check_equal(run(MINI_CALL(struct script, &self, rivals_script,
+                                 .fd = {a[0], a[1], b[0], b[1]}),
+                             virtual_clock()),
+            0);
+        assert_notes(1, 1, 0, 0);
+        close_pair(a);
+        close_pair(b);
+    }
+}
+
+/* Data and cancel in every order and distance: a byte is either received or
+ * still there. */
+enum { ROUNDS = 600 };
+struct race {
+    struct script script;
+    enum kind kind;
+    struct mini_future *inner;
+    int yields;
+    long received, left, wrong;
+    char byte;
+};
+
+static mini_poll race_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct race *self = MINI_SELF(struct race);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    for (s->i = 0; s->i < ROUNDS; s->i++) {
+        self->byte = '?';
+        s->task[0] = background(
+            receive(self->kind, &s->io[0], s->fd[0], &self->byte, 1));
+        for (s->j = s->i % 5; s->j > 0; s->j--)
+            MINI_AWAIT(mini_yield(&s->yield));
+        if (s->i % 2) raw_send(s->fd[1], &(char){pattern((size_t)s->i)}, 1);
+        for (s->j = s->i / 5 % 4; s->j > 0; s->j--)
+            MINI_AWAIT(mini_yield(&s->yield));
+        mini_cancel(s->task[0]);
+        if (s->i % 2 == 0) raw_send(s->fd[1], &(char){pattern((size_t)s->i)}, 1);
+        MINI_AWAIT(mini_join(&s->join, s->task[0]));
+        self->received += MINI_RESULT == 1;
+        self->wrong += MINI_RESULT == 1 ? self->byte != pattern((size_t)s->i)
+                                        : MINI_RESULT != -ECANCELED;
+        if (MINI_RESULT == 1) continue;
+        MINI_AWAIT(mini_readable(&s->io[1], s->fd[0]));
+        self->left += (long)drain(s->fd[0], s->i);
+        self->wrong += self->byte != '?';
+    }
+    MINI_END(self->received + self->left);
+}
+
+static void race(enum kind kind, bool nonblocking) {
+    struct race self = {
+        .script.future = MINI_FUTURE(race_script, "race"), .kind = kind};
+    int fd[2];
+
+    open_pair(kind, nonblocking, fd);
+    memcpy(self.script.fd, fd, sizeof fd);
+    check_equal(run(&self.script.future, real_clock(1)), ROUNDS);
+    check_equal(self.wrong, 0);
+    check_equal(drain(fd[0], -1), 0);
+    check(self.received > 0 && self.left > 0);
+    close_pair(fd);
+}
+
+static void g5_2_cancel_races_with_data_and_no_byte_is_lost(void **state) {
+    (void)state;
+    each_pair(race);
+}
+
+static mini_poll accept_race_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 300; self->i++) {
+        self->task[0] = background(mini_accept(&self->io[0], self->fd[0]));
+        for (self->j = self->i % 5; self->j > 0; self->j--)
+            MINI_AWAIT(mini_yield(&self->yield));
+        if (self->i % 2) reset(raw_connect(&self->address));
+        for (self->j = self->i / 5 % 4; self->j > 0; self->j--)
+            MINI_AWAIT(mini_yield(&self->yield));
+        mini_cancel(self->task[0]);
+        if (self->i % 2 == 0) reset(raw_connect(&self->address));
+        MINI_AWAIT(mini_join(&self->join, self->task[0]));
+        if (MINI_RESULT >= 0) {
+            self->sum++;
+            close((int)MINI_RESULT);
+        } else if (MINI_RESULT != -ECANCELED) {
+            NOTE(MINI_RESULT);
+        }
+    }
+    MINI_END(self->sum);
+}
+
+static void g5_2_cancel_of_accept_loses_no_connection(void **state) {
+    struct script self;
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct sockaddr_in address;
+        int listener = bound_socket(1000, &address);
+
+        set_nonblocking(listener, nonblocking);
+        long accepted = run(MINI_CALL(struct script, &self, accept_race_script,
+                                .fd = {listener}, .address = address),
+            real_clock(1));
+
+        snprintf(variant, sizeof variant, "accept");
+        check_notes(NULL, 0, __LINE__);
+        check(accepted > 0);
+        check_equal(accepted + waiting_connections(listener), 300);
+        close(listener);
+    }
+}
+
+/* Timeouts of a tick while another thread sends when it likes. */
+struct sender {
+    int fd;
+    size_t sent;
+};
+
+static void *sender(void *argument) {
+    struct sender *self = argument;
+    char part[8];
+
+    for (size_t i = 0; i < 2000; i++) {
+        size_t size = 1 + i % sizeof part;
+
+        for (size_t at = 0; at < size; at++) part[at] = pattern(self->sent++);
+        raw_send(self->fd, part, size);
+        if (i % 3 == 0) nanosleep(&(struct timespec){0, 40000}, NULL);
+    }
+    shutdown(self->fd, SHUT_WR);
+    return NULL;
+}
+
+static mini_poll timeouts_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (;;) {
+        MINI_AWAIT(mini_timeout(&self->timeout,
+            mini_recv(&self->io[0], self->fd[0], self->buffer,
+                sizeof self->buffer),
+            10 * MINI_US));
+        if (MINI_RESULT == -ETIMEDOUT) continue;
+        if (MINI_RESULT <= 0) break;
+        for (self->j = 0; self->j < MINI_RESULT; self->j++)
+            self->i += self->buffer[self->j] != pattern((size_t)self->sum++);
+    }
+    NOTE(MINI_RESULT);
+    NOTE(self->i);
+    MINI_END(self->sum);
+}
+
+static void timeouts(enum kind kind, bool nonblocking) {
+    struct script self;
+    pthread_t thread;
+    int fd[2];
+
+    open_pair(kind, nonblocking, fd);
+    set_nonblocking(fd[1], false);
+    struct sender other = {.fd = fd[1]};
+
+    check_equal(pthread_create(&thread, NULL, sender, &other), 0);
+    long sum = run(MINI_CALL(struct script, &self, timeouts_script,
+                       .fd = {fd[0]}),
+        real_clock(1));
+
+    pthread_join(thread, NULL);
+    check_equal(sum, other.sent);
+    assert_notes(0, 0);
+    close_pair(fd);
+}
+
+static void g5_2_timeouts_race_with_a_sender_and_no_byte_is_lost(void **state) {
+    (void)state;
+    each_socket(timeouts);
+}
+
+static mini_poll in_time_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(WITHIN(mini_send(&self->io[0], self->fd[1], "hello", 5)));
+    STEP(WITHIN(mini_recv(&self->io[0], self->fd[0], self->buffer, 9)));
+    STEP(WITHIN(mini_write(&self->io[0], self->fd[1], "you", 3, -1)));
+    STEP(WITHIN(mini_readable(&self->io[0], self->fd[0])));
+    STEP(WITHIN(mini_read(&self->io[0], self->fd[0], self->buffer, 9, -1)));
+    STEP(WITHIN(mini_send_all(&self->io[0], self->fd[1], "all", 3)));
+    STEP(WITHIN(mini_shutdown_socket(&self->io[0], self->fd[1], SHUT_WR)));
+    STEP(WITHIN(mini_close(&self->io[0], self->fd[1])));
+    NOTE(mini_now() == 0); /* none had to wait */
+    self->fd[1] = dup(self->fd[0]);
+    MINI_END(0);
+}
+
+static void g5_2_a_timeout_leaves_a_result_in_time_alone(void **state) {
+    struct script self;
+    int fd[2];
+
+    (void)state;
+    open_pair(UNIX_SOCKETS, false, fd);
+    check_equal(run(MINI_CALL(struct script, &self, in_time_script,
+                             .fd = {fd[0], fd[1]}),
+                         virtual_clock()),
+        0);
+    assert_notes(5, 5, 3, 0, 3, 3, 0, 0, 1);
+    close(fd[0]);
+    close(self.fd[1]);
+}
+
+/* ---- G5.2: cancel of send_all ------------------------------------------- */
+
+static mini_poll cut_short_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct big *self = MINI_SELF(struct big);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    s->task[0] = background(
+        mini_send_all(&s->io[0], s->fd[1], self->bytes, STREAM_BYTES * 16));
+    for (s->i = 0; s->i < s->j; s->i++) { /* more than one part */
+        MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+        MINI_AWAIT(mini_readable(&s->io[1], s->fd[0]));
+        s->sum += (long)drain(s->fd[0], s->sum);
+    }
+    MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+    NOTE(ended(&s->io[0].future));
+    mini_cancel(s->task[0]);
+    MINI_AWAIT(mini_join(&s->join, s->task[0]));
+    NOTE(MINI_RESULT > s->sum);
+    NOTE(MINI_RESULT - (long)s->io[0].done);
+    MINI_END(MINI_RESULT);
+}
+
+/* The peer gets what the result says. Of TCP some of it may still be on its
+ * way, so the peer reads to the end. */
+static void cut_short(enum kind kind, bool nonblocking) {
+    struct big self = {0};
+    long parts[] = {0, 1, 3};
+    int fd[2];
+
+    self.bytes = malloc(STREAM_BYTES * 16);
+    check(self.bytes != NULL);
+    for (size_t i = 0; i < STREAM_BYTES * 16; i++) self.bytes[i] = pattern(i);
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        open_pair(kind, nonblocking, fd);
+        self.script = (struct script){
+            .future = MINI_FUTURE(cut_short_script, "cut_short"),
+            .fd = {fd[0], fd[1]},
+            .j = parts[i]};
+        long result = run(&self.script.future, clock_for(kind));
+
+        assert_notes(0, 1, 0);
+        struct pollfd ready = {.fd = fd[0], .events = POLLIN};
+
+        close(fd[1]);
+        do { /* the end, when it comes, is an event, too */
+            check_equal(poll(&ready, 1, 10000), 1);
+            size_t more = drain(fd[0], self.script.sum);
+
+            self.script.sum += (long)more;
+            if (more == 0) break;
+        } while (true);
+        check_equal(self.script.sum, result);
+        close(fd[0]);
+    }
+    free(self.bytes);
+}
+
+static void g5_2_a_cancelled_send_all_counts_every_byte(void **state) {
+    (void)state;
+    each_socket(cut_short);
+}
+
+static mini_poll timed_send_all_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct big *self = MINI_SELF(struct big);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_timeout(&s->timeout,
+        mini_send_all(&s->io[0], s->fd[1], self->bytes, STREAM_BYTES),
+        MINI_SECOND));
+    NOTE(MINI_RESULT - (long)drain(s->fd[0], 0));
+    NOTE(MINI_RESULT > 0);
+    NOTE(mini_now() >= MINI_SECOND);
+    MINI_END(0);
+}
+
+static void g5_2_a_timeout_of_send_all_gives_the_count(void **state) {
+    struct big self = {0};
+    int fd[2];
+
+    (void)state;
+    self.bytes = malloc(STREAM_BYTES);
+    check(self.bytes != NULL);
+    for (size_t i = 0; i < STREAM_BYTES; i++) self.bytes[i] = pattern(i);
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        open_pair(UNIX_SOCKETS, nonblocking, fd);
+        self.script = (struct script){
+            .future = MINI_FUTURE(timed_send_all_script, "timed"),
+            .fd = {fd[0], fd[1]}};
+        check_equal(run(&self.script.future, virtual_clock()), 0);
+        assert_notes(0, 1, 1);
+        close_pair(fd);
+    }
+    free(self.bytes);
+}
+
+/* ---- G5.2: many that wait, some cancelled ------------------------------- */
+
+enum { CROWD = 200 };
+struct crowd {
+    struct script script;
+    int fd[CROWD][2];
+    struct mini_io io[CROWD];
+    struct mini_task *task[CROWD];
+    char byte[CROWD];
+};
+
+/* Each third, in an order that is neither theirs nor its reverse. */
+static int victim(long i) { return (int)(i * 77 % CROWD) / 3 * 3; }
+
+static mini_poll crowd_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct crowd *self = MINI_SELF(struct crowd);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    for (int i = 0; i < CROWD; i++)
+        self->task[i] = background(
+            mini_recv(&self->io[i], self->fd[i][0], &self->byte[i], 1));
+    MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+    for (int i = 0; i < CROWD; i++) mini_cancel(self->task[victim(i)]);
+    MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+    for (int i = CROWD; i-- > 0;) raw_send(self->fd[i][1], &(char){(char)i}, 1);
+    for (s->i = 0; s->i < CROWD; s->i++) {
+        MINI_AWAIT(mini_join(&s->join, self->task[s->i]));
+        if (s->i % 3 == 0) {
+            s->sum += MINI_RESULT == -ECANCELED && self->byte[s->i] == '?';
+            s->sum += drain(self->fd[s->i][0], -1) == 1;
+        } else {
+            s->sum += MINI_RESULT == 1 && self->byte[s->i] == (char)s->i;
+            s->sum += drain(self->fd[s->i][0], -1) == 0;
+        }
+    }
+    MINI_END(s->sum);
+}
+
+static void cancel_among_crowd(void) {
+    static struct crowd self;
+
+    self = (struct crowd){.script.future = MINI_FUTURE(crowd_script, "crowd")};
+    for (int i = 0; i < CROWD; i++)
+        open_pair(UNIX_SOCKETS, i % 2, self.fd[i]);
+    memset(self.byte, '?', sizeof self.byte);
+    check_equal(run(&self.script.future, virtual_clock()), 2 * CROWD);
+    for (int i = 0; i < CROWD; i++) close_pair(self.fd[i]);
+}
+
+static void g5_2_cancels_among_many_hit_the_right_ones(void **state) {
+    (void)state;
+    cancel_among_crowd();
+}
+
+static mini_poll select_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct mini_future *either[2];
+    static struct mini_select select;
+
+    MINI_BEGIN;
+    either[0] = mini_recv(&self->io[0], self->fd[0], self->buffer, 9);
+    either[1] = mini_recv(&self->io[1], self->fd[2], self->buffer + 9, 9);
+    self->task[0] = background(mini_select(&select, either, 2));
+    SETTLE(self);
+    raw_send(self->fd[3], "second", 6);
+    STEP(mini_join(&self->join, self->task[0]));
+    NOTE(self->io[0].future.result);
+    NOTE(self->io[1].future.result);
+    raw_send(self->fd[1], "first", 5);
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer + 20, 9));
+    MINI_END(0);
+}
+
+static void g5_2_the_loser_of_a_select_takes_nothing(void **state) {
+    struct script self;
+    int a[2], b[2];
+
+    (void)state;
+    open_pair(UNIX_SOCKETS, false, a);
+    open_pair(UNIX_SOCKETS, true, b);
+    check_equal(run(MINI_CALL(struct script, &self, select_script,
+                             .fd = {a[0], a[1], b[0], b[1]}),
+                         virtual_clock()),
+        0);
+    assert_notes(1, -ECANCELED, 6, 5);
+    assert_string_equal(self.buffer + 9, "second");
+    assert_string_equal(self.buffer + 20, "first");
+    check_equal(self.buffer[0], 0);
+    close_pair(a);
+    close_pair(b);
+}
+
+/* The run ends while operations wait: they are cancelled, their tasks end. */
+struct left_over {
+    struct mini_future future;
+    struct mini_io io, clean;
+    int fd;
+    enum mini_op op;
+    atomic_int *started, *cancelled;
+};
+
+static mini_poll left_over(struct mini_future *future, struct mini_context cx) {
+    struct left_over *self = MINI_SELF(struct left_over);
+
+    MINI_BEGIN;
+    atomic_fetch_add(self->started, 1);
+    MINI_AWAIT(operation(&self->io, self->op, self->fd));
+    if (MINI_RESULT == -ECANCELED) atomic_fetch_add(self->cancelled, 1);
+    MINI_AWAIT_SHIELDED(mini_send(&self->clean, self->fd, "bye", 3));
+    MINI_END(MINI_RESULT);
+}
+
+enum { LEFT = 4 };
+struct leaving {
+    struct mini_future future;
+    struct mini_sleep sleep;
+    struct mini_remote remote[LEFT];
+    struct left_over frame[LEFT];
+    atomic_int started, cancelled;
+};
+
+/* Ends while its tasks wait, on every shard. */
+static mini_poll leaving(struct mini_future *future, struct mini_context cx) {
+    struct leaving *self = MINI_SELF(struct leaving);
+
+    MINI_BEGIN;
+    for (unsigned i = 0; i < LEFT; i++)
+        mini_detach(background(mini_spawn_on(&self->remote[i],
+            i % mini_shard_count(), &self->frame[i].future)));
+    while (self->started < LEFT)
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    MINI_END(3);
+}
+
+static void g5_2_the_end_of_a_run_cancels_what_waits(void **state) {
+    (void)state;
+    for (unsigned shards = 1; shards <= 4; shards *= 2) {
+        struct leaving self = {.future = MINI_FUTURE(leaving, "leaving")};
+        int fd[LEFT][2];
+        char text[9];
+
+        for (int i = 0; i < LEFT; i++) {
+            open_pair(UNIX_SOCKETS, i % 2, fd[i]);
+            self.frame[i] = MINI_FRAME(struct left_over, left_over,
+                .fd = fd[i][0], .started = &self.started,
+                .cancelled = &self.cancelled,
+                .op = i % 2 ? MINI_OP_READ : MINI_OP_RECV);
+        }
+        check_equal(run(&self.future, real_clock(shards)), 3);
+        check_equal(self.cancelled, LEFT);
+        for (int i = 0; i < LEFT; i++) {
+            check_equal(read(fd[i][1], text, sizeof text), 3);
+            close_pair(fd[i]);
+        }
+    }
+}
+
+/* ---- G5.3: more at once than a queue holds ------------------------------ */
+
+enum { THOUSAND = 1000 };
+struct many {
+    struct script script;
+    struct mini_io *io;
+    struct mini_future **futures;
+    struct mini_select all;
+    size_t count;
+    int (*fd)[2];
+    char *bytes;
+};
+
+static void make_many(struct many *self, mini_poll (*poll)(struct mini_future *,
+                                             struct mini_context),
+    size_t count) {
+    *self = (struct many){.script.future = MINI_FUTURE(poll, "many"),
+        .count = count,
+        .io = calloc(count, sizeof(struct mini_io)),
+        .futures = calloc(count, sizeof(struct mini_future *)),
+        .bytes = calloc(count, 1)};
+    check(self->io && self->futures && self->bytes);
+}
+
+static void free_many(struct many *self) {
+    free(self->io);
+    free(self->futures);
+    free(self->bytes);
+}
+
+/* How many of the results are WANTED. */
+static long with_result(const struct many *self, long wanted) {
+    long count = 0;
+
+    for (size_t i = 0; i < self->count; i++)
+        count += self->futures[i]->result == wanted;
+    return count;
+}
+
+/* All start in one poll, and end in one turn. */
+static mini_poll burst_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct many *self = MINI_SELF(struct many);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    for (size_t i = 0; i < self->count; i++)
+        self->futures[i] = mini_readable(&self->io[i], s->fd[0]);
+    s->task[0] =
+        background(mini_join_all(&self->all, self->futures, self->count));
+    MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+    for (size_t i = 0; i < self->count; i++)
+        s->sum += ended(&self->io[i].future);
+    NOTE(s->sum);
+    raw_send(s->fd[1], "!", 1);
+    STEP(mini_join(&s->join, s->task[0]));
+    NOTE(with_result(self, 0));
+    NOTE((long)drain(s->fd[0], -1));
+    /* and again, so that nothing of it has stayed behind */
+    for (size_t i = 0; i < self->count; i++)
+        self->futures[i] =
+            mini_write(&self->io[i], s->fd[1], &self->bytes[i], 1, -1);
+    STEP(mini_join_all(&self->all, self->futures, self->count));
+    NOTE(with_result(self, 1));
+    NOTE((long)drain(s->fd[0], -1));
+    MINI_END(0);
+}
+
+static void g5_3_six_thousand_operations_end_at_once(void **state) {
+    struct rlimit files;
+    struct many self;
+
+    (void)state;
+    check_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    size_t count = 6000; /* poll(2) takes as many as there may be files */
+
+    if (files.rlim_cur != RLIM_INFINITY && files.rlim_cur < count + 100)
+        count = files.rlim_cur - 100;
+    make_many(&self, burst_script, count);
+    open_pair(PIPE, false, self.script.fd);
+    check_equal(run(&self.script.future, virtual_clock()), 0);
+    assert_notes(0, 0, (long)count, 1, 0, (long)count, (long)count);
+    close_pair(self.script.fd);
+    free_many(&self);
+}
+
+static mini_poll crowded_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct many *self = MINI_SELF(struct many);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    for (size_t i = 0; i < self->count; i++)
+        self->futures[i] =
+            mini_recv(&self->io[i], self->fd[i][0], &self->bytes[i], 1);
+    s->task[0] =
+        background(mini_join_all(&self->all, self->futures, self->count));
+    MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+    for (size_t i = self->count; i-- > 0;)
+        raw_send(self->fd[i][1], &(char){pattern(i)}, 1);
+    STEP(mini_join(&s->join, s->task[0]));
+    NOTE(with_result(self, 1));
+    for (size_t i = 0; i < self->count; i++)
+        s->sum += self->bytes[i] == pattern(i);
+    MINI_END(s->sum);
+}
+
+/* As many connections as the limit on open files allows. */
+static void g5_3_six_thousand_sockets_receive_at_once(void **state) {
+    struct rlimit files, more;
+    struct many self;
+
+    (void)state;
+    check_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    more = files;
+    more.rlim_cur = files.rlim_max < 13000 ? files.rlim_max : 13000;
+    if (files.rlim_cur < more.rlim_cur) setrlimit(RLIMIT_NOFILE, &more);
+    getrlimit(RLIMIT_NOFILE, &more);
+    size_t count = more.rlim_cur < 13000 ? (more.rlim_cur - 200) / 2 : 6000;
+
+    make_many(&self, crowded_script, count);
+    self.fd = calloc(count, sizeof *self.fd);
+    check(self.fd != NULL);
+    for (size_t i = 0; i < count; i++)
+        open_pair(UNIX_SOCKETS, i % 2, self.fd[i]);
+    check_equal(run(&self.script.future, virtual_clock()), count);
+    assert_notes(0, (long)count);
+    for (size_t i = 0; i < count; i++) close_pair(self.fd[i]);
+    free(self.fd);
+    free_many(&self);
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static mini_poll cancel_many_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct many *self = MINI_SELF(struct many);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    /* cancelled when they wait in the kernel */
+    for (size_t i = 0; i < self->count; i++)
+        self->futures[i] =
+            mini_read(&self->io[i], s->fd[0], &self->bytes[i], 1, -1);
+    STEP(mini_timeout(&s->timeout,
+        mini_join_all(&self->all, self->futures, self->count), MINI_MS));
+    NOTE(with_result(self, -ECANCELED));
+    /* cancelled when they have just been asked for */
+    for (size_t i = 0; i < self->count; i++)
+        self->futures[i] =
+            mini_read(&self->io[i], s->fd[0], &self->bytes[i], 1, -1);
+    s->task[0] =
+        background(mini_join_all(&self->all, self->futures, self->count));
+    MINI_AWAIT(mini_yield(&s->yield));
+    mini_cancel(s->task[0]);
+    STEP(mini_join(&s->join, s->task[0]));
+    NOTE(with_result(self, -ECANCELED));
+    raw_send(s->fd[1], "data", 4);
+    MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+    for (size_t i = 0; i < self->count; i++) s->sum += self->bytes[i];
+    NOTE(s->sum);
+    NOTE((long)drain(s->fd[0], -1));
+    MINI_END(0);
+}
+
+static void g5_3_a_thousand_cancels_at_once(void **state) {
+    struct many self;
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        make_many(&self, cancel_many_script, THOUSAND);
+        open_pair(PIPE, nonblocking, self.script.fd);
+        check_equal(run(&self.script.future, virtual_clock()), 0);
+        assert_notes(
+            -ETIMEDOUT, THOUSAND, -ECANCELED, THOUSAND, 0, 4);
+        close_pair(self.script.fd);
+        free_many(&self);
+    }
+}
+
+/* A thousand readers of one pipe that a writer feeds byte by byte: most tries
+ * find it empty again. */
+static mini_poll hungry_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct many *self = MINI_SELF(struct many);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    for (size_t i = 0; i < self->count; i++)
+        self->futures[i] =
+            mini_read(&self->io[i], s->fd[0], &self->bytes[i], 1, -1);
+    s->task[0] =
+        background(mini_join_all(&self->all, self->futures, self->count));
+    while (s->sum < (long)self->count) {
+        MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+        for (s->i = 1 + s->sum % 7; s->i > 0 && s->sum < (long)self->count;
+             s->i--, s->sum++)
+            raw_send(s->fd[1], "!", 1);
+    }
+    STEP(mini_join(&s->join, s->task[0]));
+    NOTE(with_result(self, 1));
+    NOTE((long)drain(s->fd[0], -1));
+    MINI_END(0);
+}
+
+static void g5_3_readers_that_find_nothing_wait_again(void **state) {
+    struct many self;
+
+    (void)state;
+    make_many(&self, hungry_script, 300);
+    open_pair(PIPE, true, self.script.fd);
+    check_equal(run(&self.script.future, virtual_clock()), 0);
+    assert_notes(0, 300, 0);
+    close_pair(self.script.fd);
+    free_many(&self);
+}
+
+/* ---- G5.3: interrupted system calls ------------------------------------- */
+
+static void ignore_signal(int signal) { (void)signal; }
+
+struct pest {
+    pthread_t target;
+    atomic_bool stop;
+};
+
+static void *pest(void *argument) {
+    struct pest *self = argument;
+
+    while (!self->stop) {
+        pthread_kill(self->target, SIGURG);
+        nanosleep(&(struct timespec){0, 50000}, NULL);
+    }
+    return NULL;
+}
+
+/* A signal of no concern, whose handler makes system calls fail with EINTR. */
+static void g5_3_signals_interrupt_nothing(void **state) {
+    struct sigaction handler = {.sa_handler = ignore_signal}, before;
+    struct pest self = {.target = pthread_self()};
+    pthread_t thread;
+
+    (void)state;
+    sigaction(SIGURG, &handler, &before);
+    check_equal(pthread_create(&thread, NULL, pest, &self), 0);
+    for (int i = 0; i < 2; i++) {
+        recv_and_send(TCP_SOCKETS, i);
+        race(UNIX_SOCKETS, i);
+        timeouts(UNIX_SOCKETS, i);
+        transfer(TCP_SOCKETS, i);
+        transfer(PIPE, i);
+    }
+    self.stop = true;
+    pthread_join(thread, NULL);
+    sigaction(SIGURG, &before, NULL);
+}
+
+/* ---- streams of connections --------------------------------------------- */
+
+enum { QUEUE = 400 };
+struct queue {
+    struct script script;
+    int peer[QUEUE];
+    size_t count;
+};
+
+static void connect_peers(struct queue *self, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        self->peer[self->count++] = raw_connect(&self->script.address);
+}
+
+static unsigned port_of_peer(int fd) {
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+
+    if (getpeername(fd, (struct sockaddr *)&address, &size) != 0) return 0;
+    return ntohs(address.sin_port);
+}
+
+/* Whether FD is the INDEX-th peer's connection, as accept has to give it. */
+static bool is_connection_of(const struct queue *self, long index, long fd) {
+    return fd >= 0 &&
+        (int)port_of_peer((int)fd) == mini_port_of(self->peer[index]) &&
+        fcntl((int)fd, F_GETFD) == FD_CLOEXEC;
+}
+
+static void make_queue(
+    struct queue *self, mini_poll (*poll)(struct mini_future *,
+                            struct mini_context),
+    bool nonblocking) {
+    *self = (struct queue){.script.future = MINI_FUTURE(poll, "queue")};
+    self->script.fd[0] = bound_socket(2 * QUEUE, &self->script.address);
+    set_nonblocking(self->script.fd[0], nonblocking);
+}
+
+static void free_queue(struct queue *self) {
+    while (self->count > 0) reset(self->peer[--self->count]);
+    close(self->script.fd[0]);
+}
+
+/* Connections that wait, then those that come while it waits, then both. */
+static mini_poll stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    mini_accept_stream(&s->stream, s->fd[0]);
+    for (s->i = 0; s->i < QUEUE; s->i++) {
+        if (s->i == 5 || s->i == 15) connect_peers(self, 10);
+        if (s->i == 30) connect_peers(self, 200);
+        if (s->i < (long)self->count) {
+            MINI_AWAIT(mini_accept_next(&s->stream));
+        } else {
+            s->task[0] = background(mini_accept_next(&s->stream));
+            for (s->j = s->i % 3; s->j > 0; s->j--)
+                MINI_AWAIT(mini_yield(&s->yield));
+            connect_peers(self, 1);
+            MINI_AWAIT(mini_join(&s->join, s->task[0]));
+        }
+        s->sum += is_connection_of(self, s->i, MINI_RESULT);
+        if (MINI_RESULT >= 0) close((int)MINI_RESULT);
+    }
+    STEP(mini_accept_end(&s->stream));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(s->sum);
+}
+
+static void g5_1_a_stream_gives_connections_in_order(void **state) {
+    static struct queue self;
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        make_queue(&self, stream_script, nonblocking);
+        check_equal(run(&self.script.future, real_clock(1)), QUEUE);
+        assert_notes(0);
+        free_queue(&self);
+    }
+}
+
+/* A stream that nobody asks holds what it has and takes no more. */
+static mini_poll high_water_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    connect_peers(self, 1 + 2 * MINI_STREAM_HIGH);
+    mini_accept_stream(&s->stream, s->fd[0]);
+    MINI_AWAIT(mini_accept_next(&s->stream));
+    NOTE(is_connection_of(self, 0, MINI_RESULT));
+    close((int)MINI_RESULT);
+    for (s->i = 0; s->i < 20; s->i++) MINI_AWAIT(mini_yield(&s->yield));
+    s->sum = open_files();
+    connect_peers(self, 100);
+    for (s->i = 0; s->i < 20; s->i++) {
+        MINI_AWAIT(mini_yield(&s->yield));
+        SETTLE(s);
+    }
+    NOTE(open_files() - s->sum); /* the peers' own */
+    s->sum = 0;
+    for (s->i = 1; s->i < (long)self->count; s->i++) {
+        MINI_AWAIT(mini_accept_next(&s->stream));
+        s->sum += is_connection_of(self, s->i, MINI_RESULT);
+        close((int)MINI_RESULT);
+    }
+    NOTE(s->sum);
+    STEP(mini_accept_end(&s->stream));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(0);
+}
+
+static void g5_2_a_stream_at_its_high_water_mark_takes_no_more(void **state) {
+    static struct queue self;
+
+    (void)state;
+    make_queue(&self, high_water_script, false);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    assert_notes(1, 100, 2 * MINI_STREAM_HIGH + 100, 0);
+    free_queue(&self);
+}
+
+/* What the stream has taken is closed at its end; the rest stays with the
+ * listening socket. Peers see the one as an end or a reset, the other not. */
+static mini_poll stream_end_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    connect_peers(self, (size_t)s->j);
+    mini_accept_stream(&s->stream, s->fd[0]);
+    MINI_AWAIT(mini_accept_next(&s->stream));
+    close((int)MINI_RESULT);
+    connect_peers(self, (size_t)s->j);
+    if (s->flag) {
+        s->task[0] = background(mini_accept_end(&s->stream));
+        mini_cancel(s->task[0]); /* does not matter */
+        STEP(mini_join(&s->join, s->task[0]));
+    } else {
+        STEP(mini_accept_end(&s->stream));
+    }
+    connect_peers(self, 1);
+    for (s->i = 0; s->i < 5; s->i++) SETTLE(s);
+    s->sum = waiting_connections(s->fd[0]);
+    for (size_t i = 0; i < self->count; i++) {
+        struct pollfd end = {.fd = self->peer[i], .events = POLLIN};
+
+        must(poll(&end, 1, 10000) == 1, "a connection is left open");
+        close(self->peer[i]);
+    }
+    NOTE(s->sum >= 1);
+    self->count = 0;
+    MINI_END(0);
+}
+
+static void g5_2_the_end_of_a_stream_closes_what_it_has_taken(void **state) {
+    static struct queue self;
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        make_queue(&self, stream_end_script, i % 2);
+        self.script.flag = i < 3;
+        self.script.j = i / 2 * 60 + 1;
+        check_equal(run(&self.script.future, real_clock(1)), 0);
+        assert_notes(0, 1);
+        free_queue(&self);
+    }
+}
+
+static mini_poll stream_cancel_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    mini_accept_stream(&s->stream, s->fd[0]);
+    for (s->i = 0; s->sum < 200;) {
+        s->task[0] = background(mini_accept_next(&s->stream));
+        for (s->j = s->i % 5; s->j > 0; s->j--)
+            MINI_AWAIT(mini_yield(&s->yield));
+        if (s->i < 200) connect_peers(self, 1);
+        for (s->j = s->i / 5 % 4; s->j > 0; s->j--)
+            MINI_AWAIT(mini_yield(&s->yield));
+        if (s->i++ < 200) mini_cancel(s->task[0]);
+        MINI_AWAIT(mini_join(&s->join, s->task[0]));
+        if (MINI_RESULT == -ECANCELED) continue;
+        if (!is_connection_of(self, s->sum, MINI_RESULT)) break;
+        s->sum++;
+        close((int)MINI_RESULT);
+    }
+    NOTE(s->i >= 200); /* some were refused before */
+    STEP(mini_accept_end(&s->stream));
+    NOTE(waiting_connections(s->fd[0]));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(s->sum);
+}
+
+static void g5_2_a_cancelled_wait_leaves_connections_in_the_stream(
+    void **state) {
+    static struct queue self;
+
+    (void)state;
+    make_queue(&self, stream_cancel_script, false);
+    check_equal(run(&self.script.future, real_clock(1)), 200);
+    assert_notes(1, 0, 0);
+    free_queue(&self);
+}
+
+/* Errors are told, once for each time that it is asked; other streams go on. A
+ * socket that does not listen gives EINVAL, as an old kernel does to multishot:
+ * from then on this shard's streams do without. */
+static mini_poll stream_error_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+    static struct mini_accept_stream good;
+
+    MINI_BEGIN;
+    mini_accept_stream(&good, s->fd[0]);
+    connect_peers(self, 3);
+    for (; s->i < 3; s->i++) {
+        MINI_AWAIT(mini_accept_next(&good));
+        s->sum += is_connection_of(self, s->i, MINI_RESULT);
+        close((int)MINI_RESULT);
+    }
+    mini_accept_stream(&s->stream, s->fd[1]); /* bound, does not listen */
+    STEP(mini_accept_next(&s->stream));
+    STEP(mini_accept_next(&s->stream));
+    STEP(mini_accept_end(&s->stream));
+    mini_accept_stream(&s->stream, s->fd[2]); /* a pipe */
+    STEP(mini_accept_next(&s->stream));
+    STEP(mini_accept_end(&s->stream));
+    mini_accept_stream(&s->stream, 9999);
+    STEP(mini_accept_next(&s->stream));
+    STEP(mini_accept_end(&s->stream));
+    for (; s->i < 150; s->i++) {
+        if (s->i % 10 == 3) connect_peers(self, 10);
+        MINI_AWAIT(mini_accept_next(&good));
+        s->sum += is_connection_of(self, s->i, MINI_RESULT);
+        close((int)MINI_RESULT);
+    }
+    STEP(mini_accept_end(&good));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(s->sum);
+}
+
+static void g5_6_a_stream_without_multishot_and_its_errors(void **state) {
+    static struct queue self;
+    struct sockaddr_in address;
+    int fd[2];
+
+    (void)state;
+    open_pair(PIPE, false, fd);
+    make_queue(&self, stream_error_script, false);
+    self.script.fd[1] = bound_socket(-1, &address);
+    self.script.fd[2] = fd[0];
+    check_equal(run(&self.script.future, real_clock(1)), 150);
+    assert_notes(-EINVAL, -EINVAL, 0, -ENOTSOCK, 0, -EBADF, 0, 0);
+    close(self.script.fd[1]);
+    close_pair(fd);
+    free_queue(&self);
+}
+
+/* No memory to keep a connection: that one is closed, the next is not. */
+static mini_poll stream_memory_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    connect_peers(self, 1);
+    mini_accept_stream(&s->stream, s->fd[0]);
+    mini_test_fail_alloc_after(0);
+    STEP(mini_accept_next(&s->stream));
+    mini_test_fail_alloc_after(-1);
+    struct pollfd end = {.fd = self->peer[0], .events = POLLIN};
+    NOTE(poll(&end, 1, 10000)); /* its peer hears of it */
+    connect_peers(self, 1);
+    MINI_AWAIT(mini_accept_next(&s->stream));
+    NOTE(is_connection_of(self, 1, MINI_RESULT));
+    close((int)MINI_RESULT);
+    STEP(mini_accept_end(&s->stream));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(0);
+}
+
+static void g1_11_a_stream_without_memory_goes_on(void **state) {
+    static struct queue self;
+
+    (void)state;
+    make_queue(&self, stream_memory_script, false);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    assert_notes(-ENOMEM, 1, 1, 0);
+    free_queue(&self);
+}
+
+/* ---- servers ------------------------------------------------------------ */
+
+enum { MAX_SHARDS = 4 };
+static atomic_int nodelay; /* connections that have TCP_NODELAY */
+
+/* Says which shard it is on, then sends back what it gets. */
+struct session {
+    struct mini_future future;
+    struct mini_io io;
+    int fd;
+    char hello, buffer[1024];
+};
+
+static mini_poll session(struct mini_future *future, struct mini_context cx) {
+    struct session *self = MINI_SELF(struct session);
+
+    MINI_BEGIN;
+    self->hello = (char)mini_this_shard();
+    MINI_AWAIT(mini_send_all(&self->io, self->fd, &self->hello, 1));
+    while (MINI_RESULT > 0) {
+        MINI_AWAIT(
+            mini_recv(&self->io, self->fd, self->buffer, sizeof self->buffer));
+        if (MINI_RESULT <= 0) break;
+        MINI_AWAIT(mini_send_all(
+            &self->io, self->fd, self->buffer, (size_t)MINI_RESULT));
+    }
+    MINI_END(0);
+}
+
+static struct mini_future *serve(void *frame, int fd, void *arg) {
+    struct session *self = frame;
+    socklen_t size = sizeof(int);
+    int on = 0;
+
+    if (arg) atomic_fetch_add((atomic_int *)arg, 1);
+    getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size);
+    nodelay += on != 0;
+    *self = (struct session){.future = MINI_FUTURE(session, "session"), .fd = fd};
+    return &self->future;
+}
+
+/* A server for as long as BODY takes. */
+struct server_run {
+    struct mini_future future;
+    struct mini_server server;
+    struct mini_server_options options;
+    struct mini_future *body, *both[2];
+    struct mini_select select;
+};
+
+static unsigned server_port;
+
+static mini_poll server_run(
+    struct mini_future *future, struct mini_context cx) {
+    struct server_run *self = MINI_SELF(struct server_run);
+
+    MINI_BEGIN;
+    int error = mini_server_open(&self->server, &self->options);
+    if (error < 0) MINI_RETURN(error);
+    server_port = self->server.port;
+    self->both[0] = mini_serve(&self->server);
+    self->both[1] = self->body;
+    MINI_AWAIT(mini_select(&self->select, self->both, 2));
+    if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+    NOTE(self->both[0]->result);
+    MINI_END(self->both[1]->result);
+}
+
+static struct server_run make_server(
+    struct mini_future *body, enum mini_accept_policy policy) {
+    return MINI_FRAME(struct server_run, server_run, .body = body,
+        .options = {.accept = policy,
+            .frame = sizeof(struct session),
+            .serve = serve});
+}
+
+/* Connects, and gives the number of the shard that serves. */
+struct visit {
+    struct mini_future future;
+    struct mini_io io;
+    struct sockaddr_in to;
+    int fd;
+    char shard;
+};
+
+static mini_poll visit(struct mini_future *future, struct mini_context cx) {
+    struct visit *self = MINI_SELF(struct visit);
+
+    MINI_BEGIN;
+    self->to = loopback(server_port);
+    self->fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (self->fd < 0) MINI_RETURN(-errno);
+    MINI_AWAIT(mini_connect(&self->io, self->fd,
+        (const struct sockaddr *)&self->to, sizeof self->to));
+    if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+    MINI_AWAIT(mini_recv(&self->io, self->fd, &self->shard, 1));
+    if (MINI_RESULT != 1) MINI_RETURN(MINI_RESULT < 0 ? MINI_RESULT : -EPIPE);
+    MINI_END(self->shard);
+}
+
+/* Ends the connection, and waits until the other side has closed it. */
+struct leave {
+    struct mini_future future;
+    struct mini_io io;
+    int fd;
+    char byte;
+};
+
+static mini_poll leave(struct mini_future *future, struct mini_context cx) {
+    struct leave *self = MINI_SELF(struct leave);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_shutdown_socket(&self->io, self->fd, SHUT_WR));
+    MINI_AWAIT(mini_recv(&self->io, self->fd, &self->byte, 1));
+    close(self->fd);
+    MINI_END(MINI_RESULT);
+}
+
+/* Sends and gets back, ROUNDS times; how often what came was right. */
+struct chat {
+    struct mini_future future;
+    struct mini_io io;
+    int fd;
+    long rounds, round;
+    size_t size, got;
+    char sent[1500], received[1500];
+};
+
+static mini_poll chat(struct mini_future *future, struct mini_context cx) {
+    struct chat *self = MINI_SELF(struct chat);
+
+    MINI_BEGIN;
+    for (self->round = 0; self->round < self->rounds; self->round++) {
+        for (size_t i = 0; i < self->size; i++)
+            self->sent[i] = pattern(i + (size_t)(self->round + self->fd) * 99);
+        MINI_AWAIT(
+            mini_send_all(&self->io, self->fd, self->sent, self->size));
+        for (self->got = 0; self->got < self->size;) {
+            MINI_AWAIT(mini_recv(&self->io, self->fd,
+                self->received + self->got, self->size - self->got));
+            if (MINI_RESULT <= 0) MINI_RETURN(MINI_RESULT);
+            self->got += (size_t)MINI_RESULT;
+        }
+        if (memcmp(self->sent, self->received, self->size) != 0) break;
+    }
+    MINI_END(self->round);
+}
+
+/* ---- who serves --------------------------------------------------------- */
+
+static long nothing(void *arg) {
+    (void)arg;
+    return 0;
+}
+
+enum { EACH = 8 };
+struct spread {
+    struct mini_future future;
+    struct visit visit[MAX_SHARDS * EACH];
+    struct leave leave;
+    struct mini_call call;
+    struct server_run *run;
+    int i, n, where, load[MAX_SHARDS], uneven;
+};
+
+static void count_visit(struct spread *self, long shard) {
+    int most = 0, least = INT_MAX;
+
+    if (shard < 0 || shard >= (long)mini_shard_count()) {
+        NOTE(shard);
+        return;
+    }
+    self->load[shard]++;
+    for (unsigned i = 0; i < mini_shard_count(); i++) {
+        if (self->load[i] > most) most = self->load[i];
+        if (self->load[i] < least) least = self->load[i];
+    }
+    self->uneven += most - least > 1;
+}
+
+static mini_poll spread_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct spread *self = MINI_SELF(struct spread);
+
+    MINI_BEGIN;
+    self->n = EACH * (int)mini_shard_count();
+    for (self->i = 0; self->i < self->n; self->i++) {
+        MINI_AWAIT(MINI_CALL(
+            struct visit, &self->visit[self->i], visit, .fd = -1));
+        count_visit(self, MINI_RESULT);
+    }
+    NOTE(self->uneven);
+    /* all but one of a shard's leave: it gets the next ones */
+    for (self->where = 0; self->where < (int)mini_shard_count();
+         self->where++) {
+        for (self->i = 0; self->i < self->n; self->i++) {
+            if (self->visit[self->i].shard != self->where ||
+                self->load[self->where] == 1)
+                continue;
+            MINI_AWAIT(MINI_CALL(struct leave, &self->leave, leave,
+                .fd = self->visit[self->i].fd));
+            self->visit[self->i].fd = -1;
+            self->load[self->where]--;
+        }
+        MINI_AWAIT(mini_submit_to(
+            &self->call, (unsigned)self->where, nothing, NULL));
+        for (self->i = 0; self->i < self->n; self->i++) {
+            if (self->visit[self->i].fd >= 0) continue;
+            MINI_AWAIT(MINI_CALL(
+                struct visit, &self->visit[self->i], visit, .fd = -1));
+            if (MINI_RESULT != self->where) NOTE(MINI_RESULT);
+            self->load[self->where]++;
+        }
+    }
+    NOTE(self->load[0]);
+    for (self->i = 0; self->i < self->n; self->i++)
+        reset(self->visit[self->i].fd);
+    MINI_END(self->n);
+}
+
+static void g5_5_spread_gives_each_shard_as_much(void **state) {
+    static struct spread body;
+
+    (void)state;
+    for (unsigned shards = 1; shards <= MAX_SHARDS; shards *= 2) {
+        body = MINI_FRAME(struct spread, spread_body, .i = 0);
+        struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+        atomic_int served = 0;
+
+        snprintf(variant, sizeof variant, "%u shards", shards);
+        self.options.arg = &served;
+        nodelay = 0;
+        check_equal(run(&self.future, real_clock(shards)), EACH * shards);
+        assert_notes(0, EACH, -ECANCELED);
+        check_equal(served, EACH * shards + shards * (EACH - 1));
+#ifdef __linux__
+        check_equal(nodelay, served);
+#endif
+    }
+}
+
+struct elsewhere {
+    struct mini_future future;
+    struct mini_remote remote;
+    struct mini_future *inner;
+};
+
+static mini_poll elsewhere(struct mini_future *future, struct mini_context cx) {
+    struct elsewhere *self = MINI_SELF(struct elsewhere);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_spawn_on(&self->remote, 1, self->inner));
+    MINI_END(MINI_RESULT);
+}
+
+static void g5_5_spread_from_another_shard_than_the_first(void **state) {
+    static struct spread body;
+
+    (void)state;
+    body = MINI_FRAME(struct spread, spread_body, .i = 0);
+    struct server_run server = make_server(&body.future, MINI_ACCEPT_SPREAD);
+    struct elsewhere self =
+        MINI_FRAME(struct elsewhere, elsewhere, .inner = &server.future);
+
+    snprintf(variant, sizeof variant, "opened by shard 1 of 2");
+    check_equal(run(&self.future, real_clock(2)), EACH * 2);
+    assert_notes(0, EACH, -ECANCELED);
+}
+
+enum { GUESTS = 64 };
+struct guests {
+    struct mini_future future;
+    struct visit visit[GUESTS];
+    struct chat chat;
+    int i, load[MAX_SHARDS];
+};
+
+static mini_poll guests_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct guests *self = MINI_SELF(struct guests);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < GUESTS; self->i++) {
+        MINI_AWAIT(MINI_CALL(
+            struct visit, &self->visit[self->i], visit, .fd = -1));
+        if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+        self->load[MINI_RESULT]++;
+    }
+    for (self->i = 0; self->i < GUESTS; self->i++) {
+        MINI_AWAIT(MINI_CALL(struct chat, &self->chat, chat,
+            .fd = self->visit[self->i].fd, .rounds = 3, .size = 700));
+        if (MINI_RESULT != 3) NOTE(MINI_RESULT);
+        reset(self->visit[self->i].fd);
+    }
+    MINI_END(0);
+}
+
+/* The kernel chooses; that it never chose one of four among 64 has a chance of
+ * one in 25 millions. */
+static void g5_5_reuseport_has_all_shards_accept(void **state) {
+    static struct guests body;
+
+    (void)state;
+    for (unsigned shards = 1; shards <= MAX_SHARDS; shards *= 2) {
+        body = MINI_FRAME(struct guests, guests_body, .i = 0);
+        struct server_run self =
+            make_server(&body.future, MINI_ACCEPT_REUSEPORT);
+        long result = run(&self.future, real_clock(shards));
+
+        if (result == -EOPNOTSUPP) skip();
+        snprintf(variant, sizeof variant, "%u shards", shards);
+        check_equal(result, 0);
+        assert_notes(-ECANCELED);
+        for (unsigned i = 0; i < shards; i++) check(body.load[i] > 0);
+    }
+}
+
+/* Two servers cannot have one port, and the second leaves nothing behind. */
+static mini_poll taken_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct mini_server second;
+    struct mini_server_options options = {.port = server_port,
+        .accept = (enum mini_accept_policy)self->i,
+        .frame = sizeof(struct session),
+        .serve = serve};
+
+    (void)cx;
+    self->sum = open_files();
+    NOTE(mini_server_open(&second, &options));
+    options.host = "192.0.2.1"; /* nobody has this address */
+    NOTE(mini_server_open(&second, &options));
+    options.host = "localhost";
+    options.port = 65536;
+    NOTE(mini_server_open(&second, &options));
+    NOTE(open_files() - self->sum);
+    return mini_ready(future, 0);
+}
+
+static void g5_1_a_server_says_why_it_cannot_listen(void **state) {
+    struct script body;
+
+    (void)state;
+    body = MINI_FRAME(struct script, taken_body, .i = MINI_ACCEPT_SPREAD);
+    struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+    check_equal(run(&self.future, real_clock(2)), 0);
+    assert_notes(-EADDRINUSE, -EADDRNOTAVAIL, -EINVAL, 0, -ECANCELED);
+}
+
+/* Lets this process have only so many MORE. */
+static void allow_files(long more, struct rlimit *before) {
+    struct rlimit few;
+    int lowest = dup(STDIN_FILENO);
+
+    must(lowest >= 0 && close(lowest) == 0, "dup");
+    getrlimit(RLIMIT_NOFILE, before);
+    few = *before;
+    few.rlim_cur = (rlim_t)(lowest + more);
+    must(setrlimit(RLIMIT_NOFILE, &few) == 0, "setrlimit");
+}
+
+/* One descriptor is left, but each shard wants one. */
+static mini_poll too_few_files(
+    struct mini_future *future, struct mini_context cx) {
+    static struct mini_server server;
+    struct mini_server_options options = {.accept = MINI_ACCEPT_REUSEPORT,
+        .frame = sizeof(struct session),
+        .serve = serve};
+    struct rlimit files;
+
+    (void)cx;
+    allow_files(1, &files);
+    NOTE(mini_server_open(&server, &options));
+    setrlimit(RLIMIT_NOFILE, &files);
+    return mini_ready(future, open_files());
+}
+
+static void g5_5_a_server_that_cannot_listen_on_all_shards(void **state) {
+    struct mini_future main = MINI_FUTURE(too_few_files, "too_few_files");
+    int shared = mini_listen(NULL, 0, true);
+
+    (void)state;
+    if (shared == -EOPNOTSUPP) skip();
+    close(shared);
+    run(&main, real_clock(2));
+    snprintf(variant, sizeof variant, "one descriptor");
+    assert_notes(-EMFILE);
+}
+
+/* ---- the end of a server ------------------------------------------------ */
+
+struct farewell {
+    struct mini_future future;
+    struct server_run server;
+    struct visit first, second;
+    struct chat chat;
+};
+
+static mini_poll farewell(struct mini_future *future, struct mini_context cx) {
+    struct farewell *self = MINI_SELF(struct farewell);
+
+    MINI_BEGIN;
+    self->first = MINI_FRAME(struct visit, visit, .fd = -1);
+    self->server = make_server(
+        &self->first.future, (enum mini_accept_policy)self->chat.rounds);
+    STEP(&self->server.future);
+    STEP(MINI_CALL(struct visit, &self->second, visit, .fd = -1));
+    close(self->second.fd);
+    STEP(MINI_CALL(struct chat, &self->chat, chat, .fd = self->first.fd,
+        .rounds = 20, .size = 1500));
+    reset(self->first.fd);
+    MINI_END(0);
+}
+
+static void g5_9_connections_outlive_their_server(void **state) {
+    static struct farewell self;
+
+    (void)state;
+    for (unsigned shards = 1; shards <= 2; shards++) {
+        self = (struct farewell){.future = MINI_FUTURE(farewell, "farewell")};
+        check_equal(run(&self.future, real_clock(shards)), 0);
+        snprintf(variant, sizeof variant, "%u shards", shards);
+        assert_notes(-ECANCELED, 0, -ECONNREFUSED, 20);
+    }
+}
+
+static int find_listener(void) {
+    for (int fd = 3; fd < 1000; fd++) {
+        socklen_t size = sizeof(int);
+        int listens = 0;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 &&
+            listens && mini_port_of(fd) == (int)server_port)
+            return fd;
+    }
+    return -1;
+}
+
+static mini_poll pull_the_plug(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    SETTLE(self);
+    shutdown(find_listener(), SHUT_RDWR);
+    MINI_AWAIT(mini_sleep(&self->sleep, 20 * MINI_SECOND));
+    MINI_END(MINI_RESULT);
+}
+
+static void g5_5_an_error_that_does_not_pass_ends_the_server(void **state) {
+    (void)state;
+#ifdef __linux__ /* others do not allow to shut down a listening socket */
+    for (unsigned shards = 1; shards <= 2; shards++) {
+        struct script body = MINI_FRAME(struct script, pull_the_plug, .i = 0);
+        struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+        check_equal(run(&self.future, real_clock(shards)), -ECANCELED);
+        assert_notes(-EINVAL);
+    }
+#else
+    skip();
+#endif
+}
+
+/* ---- G5.5: out of descriptors ------------------------------------------- */
+
+static mini_poll emfile_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+    static struct rlimit files;
+
+    MINI_BEGIN;
+    connect_peers(self, 4);
+    mini_accept_stream(&s->stream, s->fd[0]);
+    s->fd[1] = -1;
+    allow_files(0, &files);
+    STEP(mini_accept(&s->io[0], s->fd[0]));
+    STEP(mini_accept(&s->io[0], s->fd[0]));
+    STEP(mini_accept_next(&s->stream));
+    s->sum = (long)mini_stats()->operations;
+    SETTLE(s);
+    NOTE((long)mini_stats()->operations - s->sum); /* only when it is asked */
+    STEP(mini_accept_next(&s->stream));
+    setrlimit(RLIMIT_NOFILE, &files);
+    MINI_AWAIT(mini_accept(&s->io[0], s->fd[0]));
+    NOTE(is_connection_of(self, 0, MINI_RESULT));
+    close((int)MINI_RESULT);
+    allow_files(2, &files);
+    MINI_AWAIT(mini_accept_next(&s->stream));
+    NOTE(is_connection_of(self, 1, MINI_RESULT));
+    s->fd[1] = (int)MINI_RESULT;
+    MINI_AWAIT(mini_accept_next(&s->stream));
+    NOTE(is_connection_of(self, 2, MINI_RESULT));
+    s->fd[2] = (int)MINI_RESULT;
+    STEP(mini_accept_next(&s->stream));
+    close(s->fd[1]);
+    close(s->fd[2]);
+    MINI_AWAIT(mini_accept_next(&s->stream));
+    NOTE(is_connection_of(self, 3, MINI_RESULT));
+    close((int)MINI_RESULT);
+    STEP(mini_accept_end(&s->stream));
+    setrlimit(RLIMIT_NOFILE, &files);
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(0);
+}
+
+static void g5_5_accept_without_descriptors_is_emfile_and_goes_on(
+    void **state) {
+    static struct queue self;
+
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        make_queue(&self, emfile_script, nonblocking);
+        check_equal(run(&self.script.future, real_clock(1)), 0);
+        assert_notes(-EMFILE, -EMFILE, -EMFILE, 0, -EMFILE, 1, 1, 1, -EMFILE, 1,
+            0);
+        free_queue(&self);
+    }
+}
+
+/* A server that may have TABLE connections, in a process of its own; it says on
+ * request how many turns its shards have taken. */
+enum { TABLE = 10, CALLERS = 35 };
+struct cramped {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_broadcast count;
+    int in, out;
+    char request;
+};
+
+static long turns_here(void *arg) {
+    (void)arg;
+    return (long)(mini_stats()->turns + mini_stats()->enters);
+}
+
+static long add(long so_far, long next) { return so_far + next; }
+
+static mini_poll cramped_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct cramped *self = MINI_SELF(struct cramped);
+    struct rlimit files;
+
+    MINI_BEGIN;
+    allow_files(TABLE, &files);
+    must(write(self->out, &(long){server_port}, sizeof(long)) > 0, "say");
+    for (;;) {
+        MINI_AWAIT(mini_read(&self->io, self->in, &self->request, 1, -1));
+        if (MINI_RESULT != 1 || self->request == 'q') break;
+        MINI_AWAIT(
+            mini_map_reduce(&self->count, turns_here, NULL, add, 0));
+        must(write(self->out, &MINI_RESULT, sizeof(long)) > 0, "say");
+    }
+    MINI_END(0);
+}
+
+static void cramped_server(
+    int in, int out, enum mini_accept_policy policy, unsigned shards) {
+    struct cramped body =
+        MINI_FRAME(struct cramped, cramped_body, .in = in, .out = out);
+    struct server_run self = make_server(&body.future, policy);
+    struct mini_options options = real_clock(shards);
+
+    _exit(mini_run(&self.future, &options) == 0 ? 0 : 1);
+}
+
+static long ask(int to, int from) {
+    long answer = -1;
+
+    if (to >= 0) check_equal(write(to, "?", 1), 1);
+    check_equal(read(from, &answer, sizeof answer), sizeof answer);
+    return answer;
+}
+
+static double seconds(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Who of FDS has been greeted by now; waits WAIT ms for the first. */
+static int greeted(int *fds, bool *was, int wait) {
+    struct pollfd ready[CALLERS];
+    int count = 0;
+    char byte;
+
+    for (int i = 0; i < CALLERS; i++)
+        ready[i] = (struct pollfd){.fd = was[i] ? -1 : fds[i], .events = POLLIN};
+    poll(ready, CALLERS, wait);
+    for (int i = 0; i < CALLERS; i++)
+        if (ready[i].revents && read(fds[i], &byte, 1) == 1) {
+            was[i] = true;
+            count++;
+        }
+    return count;
+}
+
+static void cramped(enum mini_accept_policy policy, unsigned shards) {
+    bool was[CALLERS] = {false}, closed[CALLERS] = {false};
+    int up[2], down[2], fds[CALLERS], status, count = 0;
+
+    check(pipe(up) == 0 && pipe(down) == 0);
+    pid_t child = fork_child();
+
+    if (child == 0) {
+        close(down[1]);
+        close(up[0]);
+        cramped_server(down[0], up[1], policy, shards);
+    }
+    close(down[0]);
+    close(up[1]);
+    long port = ask(-1, up[0]);
+    struct sockaddr_in address = loopback((unsigned)port);
+    double limit = seconds() + 60;
+
+    for (int i = 0; i < CALLERS; i++) fds[i] = raw_connect(&address);
+    while (count < TABLE && seconds() < limit) count += greeted(fds, was, 100);
+    check_equal(count, TABLE);
+    long turns = ask(down[1], up[0]);
+    double began = seconds();
+
+    check_equal(greeted(fds, was, 300), 0);
+    turns = ask(down[1], up[0]) - turns;
+    double ms = (seconds() - began) * 1000;
+
+    /* a try costs a few turns every 10 ms; one that spins takes hundreds a ms */
+    check((double)turns < 100 + 4 * ms * shards);
+    while (count < CALLERS && seconds() < limit) {
+        for (int i = 0; i < CALLERS; i++)
+            if (was[i] && !closed[i]) closed[i] = close(fds[i]) == 0;
+        count += greeted(fds, was, 100);
+    }
+    check_equal(count, CALLERS);
+    check_equal(write(down[1], "q", 1), 1);
+    check_equal(waitpid(child, &status, 0), child);
+    check_equal(status, 0);
+    for (int i = 0; i < CALLERS; i++)
+        if (!closed[i]) close(fds[i]);
+    close(up[0]);
+    close(down[1]);
+}
+
+static void g5_5_a_server_out_of_descriptors_waits_and_goes_on(void **state) {
+    (void)state;
+    cramped(MINI_ACCEPT_SPREAD, 1);
+    cramped(MINI_ACCEPT_SPREAD, 2);
+    int shared = mini_listen(NULL, 0, true);
+
+    if (shared < 0) return;
+    close(shared);
+    cramped(MINI_ACCEPT_REUSEPORT, 1);
+}
+
+/* ---- G5.9: bad peers ---------------------------------------------------- */
+
+struct bad_peers {
+    struct mini_future future;
+    struct visit slow, deaf, half, gone, good;
+    struct chat trickle, chat;
+    struct mini_io io;
+    struct mini_join join;
+    struct mini_task *task;
+    char buffer[200];
+    size_t got;
+};
+
+static mini_poll bad_peers(struct mini_future *future, struct mini_context cx) {
+    struct bad_peers *self = MINI_SELF(struct bad_peers);
+
+    MINI_BEGIN;
+    MINI_AWAIT(MINI_CALL(struct visit, &self->slow, visit, .fd = -1));
+    MINI_AWAIT(MINI_CALL(struct visit, &self->deaf, visit, .fd = -1));
+    MINI_AWAIT(MINI_CALL(struct visit, &self->half, visit, .fd = -1));
+    MINI_AWAIT(MINI_CALL(struct visit, &self->gone, visit, .fd = -1));
+    MINI_AWAIT(MINI_CALL(struct visit, &self->good, visit, .fd = -1));
+    /* one byte at a time, all the while */
+    self->task = background(MINI_CALL(struct chat, &self->trickle, chat,
+        .fd = self->slow.fd, .rounds = 300, .size = 1));
+    /* sends, and never reads */
+    for (self->got = 0; self->got < 20; self->got++) {
+        fill_up(self->deaf.fd, 'd');
+        MINI_AWAIT(MINI_CALL(struct chat, &self->chat, chat,
+            .fd = self->good.fd, .rounds = 2, .size = 1500));
+        if (MINI_RESULT != 2) NOTE(MINI_RESULT);
+    }
+    /* has said all it has to say, and still gets its answer */
+    raw_send(self->half.fd, self->buffer, 200);
+    shutdown(self->half.fd, SHUT_WR);
+    /* goes without a word, in the middle of one */
+    raw_send(self->gone.fd, self->buffer, 200);
+    reset(self->gone.fd);
+    STEP(MINI_CALL(struct chat, &self->chat, chat, .fd = self->good.fd,
+        .rounds = 200, .size = 1500));
+    for (self->got = 0; self->got < 200;) {
+        MINI_AWAIT(mini_recv(
+            &self->io, self->half.fd, self->buffer, sizeof self->buffer));
+        if (MINI_RESULT <= 0) break;
+        self->got += (size_t)MINI_RESULT;
+    }
+    NOTE((long)self->got);
+    STEP(mini_recv(&self->io, self->half.fd, self->buffer, 1));
+    STEP(mini_join(&self->join, self->task));
+    reset(self->slow.fd);
+    reset(self->deaf.fd);
+    close(self->half.fd);
+    reset(self->good.fd);
+    MINI_END(0);
+}
+
+static void g5_9_bad_peers_do_not_stall_a_good_one(void **state) {
+    static struct bad_peers body;
+
+    (void)state;
+    for (unsigned shards = 1; shards <= 2; shards++) {
+        body = MINI_FRAME(struct bad_peers, bad_peers, .got = 0);
+        struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+        snprintf(variant, sizeof variant, "%u shards", shards);
+        check_equal(run(&self.future, real_clock(shards)), 0);
+        assert_notes(200, 200, 0, 300, -ECANCELED);
+    }
+}
+
+/* ---- G5.10: system calls ------------------------------------------------ */
+
+enum { BUSY = 50, REQUESTS = 100 };
+struct busy {
+    struct mini_future future;
+    struct visit visit[BUSY];
+    struct chat chat[BUSY];
+    struct mini_future *futures[BUSY];
+    struct mini_task *task[BUSY];
+    struct mini_join join;
+    uint64_t enters;
+    int i;
+};
+
+static mini_poll busy_body(struct mini_future *future, struct mini_context cx) {
+    struct busy *self = MINI_SELF(struct busy);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < BUSY; self->i++)
+        MINI_AWAIT(MINI_CALL(
+            struct visit, &self->visit[self->i], visit, .fd = -1));
+    self->enters = mini_stats()->enters;
+    for (int i = 0; i < BUSY; i++)
+        self->task[i] = background(MINI_CALL(struct chat, &self->chat[i], chat,
+            .fd = self->visit[i].fd, .rounds = REQUESTS, .size = 64));
+    for (self->i = 0; self->i < BUSY; self->i++) {
+        MINI_AWAIT(mini_join(&self->join, self->task[self->i]));
+        if (MINI_RESULT != REQUESTS) NOTE(MINI_RESULT);
+        reset(self->visit[self->i].fd);
+    }
+    MINI_END((long)(mini_stats()->enters - self->enters));
+}
+
+/* Server and clients are one shard, so that who is faster plays no part: an
+ * enter serves all that are ready, here about a hundred operations. */
+static void g5_10_fifty_busy_connections_share_system_calls(void **state) {
+    static struct busy body;
+
+    (void)state;
+    body = MINI_FRAME(struct busy, busy_body, .i = 0);
+    struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+    long enters = run(&self.future, real_clock(1));
+
+    snprintf(variant, sizeof variant, "busy");
+    assert_notes(-ECANCELED);
+    check(enters > 0 && enters < BUSY * REQUESTS / 2);
+}
+
+struct idler {
+    struct mini_future future;
+    struct mini_remote remote;
+    struct mini_io io, here;
+    struct mini_future *inner;
+    struct mini_broadcast count;
+    struct mini_sleep sleep;
+    int fd[2];
+    char byte[2];
+    long turns;
+};
+
+static mini_poll idler(struct mini_future *future, struct mini_context cx) {
+    struct idler *self = MINI_SELF(struct idler);
+
+    MINI_BEGIN;
+    mini_recv(&self->io, self->fd[0], &self->byte[0], 1);
+    self->inner =
+        mini_spawn_on(&self->remote, mini_shard_count() - 1, &self->io.future);
+    mini_detach(background(self->inner));
+    mini_detach(
+        background(mini_recv(&self->here, self->fd[1], &self->byte[1], 1)));
+    MINI_AWAIT(mini_sleep(&self->sleep, 20 * MINI_MS));
+    MINI_AWAIT(mini_map_reduce(&self->count, turns_here, NULL, add, 0));
+    self->turns = MINI_RESULT;
+    MINI_AWAIT(mini_sleep(&self->sleep, 100 * MINI_MS));
+    MINI_AWAIT(mini_map_reduce(&self->count, turns_here, NULL, add, 0));
+    MINI_END(MINI_RESULT - self->turns);
+}
+
+/* Shards that wait for their peers, and one for a time, too. */
+static void g2_8_a_shard_that_waits_for_io_sleeps(void **state) {
+    (void)state;
+    for (unsigned shards = 1; shards <= 4; shards *= 2) {
+        struct idler self = {.future = MINI_FUTURE(idler, "idler")};
+        int fd[2];
+
+        open_pair(UNIX_SOCKETS, shards == 2, fd);
+        memcpy(self.fd, fd, sizeof fd);
+        long turns = run(&self.future, real_clock(shards));
+
+        check(turns > 0 && turns < 30 * (long)shards);
+        close_pair(fd);
+    }
+}
+
+/* ---- shards and I/O ----------------------------------------------------- */
+
+struct doorbell {
+    struct mini_future future;
+    struct mini_remote remote;
+    struct mini_io io;
+    struct mini_call call;
+    struct mini_sleep sleep;
+    struct mini_task *task;
+    struct mini_join join;
+    int fd;
+    char byte;
+    long i, answers;
+};
+
+static long answer(void *arg) {
+    return *(const long *)arg * 10 + (long)mini_this_shard();
+}
+
+/* The other shard sleeps in its I/O: at times surely, at times just about. */
+static mini_poll doorbell(struct mini_future *future, struct mini_context cx) {
+    struct doorbell *self = MINI_SELF(struct doorbell);
+
+    MINI_BEGIN;
+    mini_recv(&self->io, self->fd, &self->byte, 1);
+    self->task = background(mini_spawn_on(&self->remote, 1, &self->io.future));
+    for (; self->i < 300; self->i++) {
+        if (self->i % 30 == 0)
+            MINI_AWAIT(mini_sleep(&self->sleep, 3 * MINI_MS));
+        MINI_AWAIT(mini_submit_to(&self->call, 1, answer, &self->i));
+        self->answers += MINI_RESULT == self->i * 10 + 1;
+    }
+    mini_cancel(self->task); /* crosses over to what waits there */
+    STEP(mini_join(&self->join, self->task));
+    MINI_END(self->answers);
+}
+
+static void g4_7_a_message_wakes_a_shard_that_waits_for_io(void **state) {
+    struct doorbell self = {.future = MINI_FUTURE(doorbell, "doorbell")};
+    int fd[2];
+
+    (void)state;
+    open_pair(UNIX_SOCKETS, false, fd);
+    self.fd = fd[0];
+    check_equal(run(&self.future, real_clock(2)), 300);
+    assert_notes(-ECANCELED);
+    close_pair(fd);
+}
+
+/* Each shard serves a descriptor of its own at the same time. */
+static void g4_5_shards_do_io_at_the_same_time(void **state) {
+    static struct guests body;
+
+    (void)state;
+    for (unsigned shards = 2; shards <= 4; shards += 2) {
+        body = MINI_FRAME(struct guests, guests_body, .i = 0);
+        struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+        check_equal(run(&self.future, real_clock(shards)), 0);
+        assert_notes(-ECANCELED);
+    }
+}
+
+/* ---- dead-lock ---------------------------------------------------------- */
+
+struct stuck {
+    struct mini_future future;
+    struct mini_event event;
+    struct mini_wait wait;
+    struct mini_io io;
+    struct mini_remote remote;
+    struct mini_task *task;
+    struct mini_join join;
+    int fd[2];
+    char byte;
+};
+
+static mini_poll stuck(struct mini_future *future, struct mini_context cx) {
+    struct stuck *self = MINI_SELF(struct stuck);
+
+    MINI_BEGIN;
+    mini_event_init(&self->event);
+    mini_recv(&self->io, self->fd[0], &self->byte, 1);
+    self->task = background(mini_spawn_on(
+        &self->remote, mini_shard_count() - 1, &self->io.future));
+    STEP(mini_join(&self->join, self->task)); /* somebody may send */
+    STEP(mini_event_wait(&self->wait, &self->event)); /* nobody will */
+    MINI_END(0);
+}
+
+static void *late_sender(void *argument) {
+    nanosleep(&(struct timespec){0, 30000000}, NULL);
+    raw_send(*(int *)argument, "!", 1);
+    return NULL;
+}
+
+static void g1_5_what_waits_for_io_is_no_deadlock(void **state) {
+    char text[4096];
+
+    (void)state;
+    for (unsigned shards = 1; shards <= 2; shards++) {
+        struct stuck self = {.future = MINI_FUTURE(stuck, "stuck")};
+        pthread_t thread;
+        int fd[2];
+
+        open_pair(UNIX_SOCKETS, false, fd);
+        memcpy(self.fd, fd, sizeof fd);
+        check_equal(pthread_create(&thread, NULL, late_sender, &fd[1]), 0);
+        mini_test_capture_begin();
+        long result = run(&self.future, real_clock(shards));
+
+        mini_test_capture_end(text, sizeof text);
+        pthread_join(thread, NULL);
+        snprintf(variant, sizeof variant, "%u shards", shards);
+        check_equal(result, -EDEADLK);
+        assert_notes(1, -ECANCELED);
+        check(strstr(text, "stuck") && strstr(text, "mini_event_wait"));
+        close_pair(fd);
+    }
+}
+
+/* ---- the virtual clock -------------------------------------------------- */
+
+static mini_poll jump_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct mini_future *either[2];
+    static struct mini_select select;
+
+    MINI_BEGIN;
+    raw_send(self->fd[1], "x", 1);
+    either[0] = mini_sleep(&self->sleep, MINI_US);
+    either[1] = mini_recv(&self->io[0], self->fd[0], self->buffer, 9);
+    STEP(mini_select(&select, either, 2)); /* what is there comes first */
+    NOTE((long)mini_now());
+    either[0] = mini_sleep(&self->sleep, 3600 * MINI_SECOND);
+    either[1] = mini_recv(&self->io[0], self->fd[0], self->buffer, 9);
+    STEP(mini_select(&select, either, 2));
+    NOTE((long)(mini_now() / (3600 * MINI_SECOND)));
+    NOTE(self->io[0].future.result);
+    MINI_END(0);
+}
+
+static void g2_2_virtual_time_passes_when_io_has_nothing(void **state) {
+    struct script self;
+    int fd[2];
+
+    (void)state;
+    open_pair(UNIX_SOCKETS, false, fd);
+    check_equal(run(MINI_CALL(struct script, &self, jump_script,
+                        .fd = {fd[0], fd[1]}),
+                    virtual_clock()),
+        0);
+    assert_notes(1, 0, 0, 1, -ECANCELED);
+    close_pair(fd);
+}
+
+/* Without a deadline it waits, as long as it takes in real time. */
+static void g2_2_virtual_time_waits_for_io(void **state) {
+    struct stuck self = {.future = MINI_FUTURE(stuck, "stuck")};
+    char text[4096];
+    pthread_t thread;
+    int fd[2];
+
+    (void)state;
+    open_pair(UNIX_SOCKETS, false, fd);
+    memcpy(self.fd, fd, sizeof fd);
+    check_equal(pthread_create(&thread, NULL, late_sender, &fd[1]), 0);
+    mini_test_capture_begin();
+    long result = run(&self.future, virtual_clock());
+
+    mini_test_capture_end(text, sizeof text);
+    pthread_join(thread, NULL);
+    check_equal(result, -EDEADLK);
+    assert_notes(1, -ECANCELED);
+    close_pair(fd);
+}
+
+/* ---- out of memory ------------------------------------------------------ */
+
+struct frugal {
+    struct mini_future future;
+    struct visit visit;
+    struct chat chat;
+};
+
+static mini_poll frugal(struct mini_future *future, struct mini_context cx) {
+    struct frugal *self = MINI_SELF(struct frugal);
+
+    MINI_BEGIN;
+    self->visit.fd = -1;
+    MINI_AWAIT(MINI_CALL(struct visit, &self->visit, visit, .fd = -1));
+    if (MINI_RESULT >= 0)
+        MINI_AWAIT(MINI_CALL(struct chat, &self->chat, chat,
+            .fd = self->visit.fd, .rounds = 2, .size = 100));
+    if (self->visit.fd >= 0) reset(self->visit.fd);
+    MINI_END(MINI_RESULT);
+}
+
+/* Fails each allocation of a whole run in turn. */
+static void out_of_memory(enum mini_accept_policy policy) {
+    long n = 0, refused = 0;
+    bool failed = true;
+    char text[65536];
+
+    for (; failed; n++) {
+        static struct frugal body;
+
+        body = MINI_FRAME(struct frugal, frugal, .visit.fd = -1);
+        struct server_run self = make_server(&body.future, policy);
+
+        self.options.frame = 5000; /* beyond the slab: one allocation each */
+        mini_test_capture_begin();
+        mini_test_fail_alloc_after(n);
+        long result = run(&self.future, real_clock(2));
+
+        failed = mini_test_alloc_failed();
+        mini_test_fail_alloc_after(-1);
+        mini_test_capture_end(text, sizeof text);
+        if (result == -EOPNOTSUPP) return;
+        snprintf(variant, sizeof variant, "allocation %ld", n);
+        /* the peer sees its connection's end when the server had no memory */
+        if (failed && result != 2)
+            check(result == -ENOMEM || result == 0 || result == -EPIPE ||
+                result == -ECONNRESET);
+        else
+            check_equal(result, 2);
+        refused += result != 2;
+    }
+    check(n > 10 && refused > 5);
+}
+
+static void g1_11_io_without_memory_is_enomem(void **state) {
+    (void)state;
+    out_of_memory(MINI_ACCEPT_SPREAD);
+    out_of_memory(MINI_ACCEPT_REUSEPORT);
+}
+
+/* No memory for one connection: it is closed, and counts no longer. */
+static mini_poll unlucky_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct spread *self = MINI_SELF(struct spread);
+
+    MINI_BEGIN;
+    STEP(MINI_CALL(struct visit, &self->visit[0], visit, .fd = -1));
+    for (self->i = 0; self->i < 3; self->i++) {
+        mini_test_fail_alloc_after(0);
+        MINI_AWAIT(MINI_CALL(struct visit, &self->visit[1], visit, .fd = -1));
+        mini_test_fail_alloc_after(-1);
+        NOTE(MINI_RESULT == -EPIPE || MINI_RESULT == -ECONNRESET);
+        close(self->visit[1].fd);
+    }
+    STEP(MINI_CALL(struct visit, &self->visit[1], visit, .fd = -1));
+    STEP(MINI_CALL(struct visit, &self->visit[2], visit, .fd = -1));
+    STEP(MINI_CALL(struct visit, &self->visit[3], visit, .fd = -1));
+    for (self->i = 0; self->i < 4; self->i++)
+        reset(self->visit[self->i].fd);
+    MINI_END(0);
+}
+
+static void g1_11_a_server_without_memory_goes_on(void **state) {
+    static struct spread body;
+
+    (void)state;
+    body = MINI_FRAME(struct spread, unlucky_body, .i = 0);
+    struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+    self.options.frame = 5000;
+    check_equal(run(&self.future, real_clock(2)), 0);
+    assert_notes(0, 1, 1, 1, 1, 0, 1, -ECANCELED);
+}
+
+/* The set of those that wait cannot grow: the one that is new is refused. */
+static mini_poll grow_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct many *self = MINI_SELF(struct many);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    for (size_t i = 0; i < self->count; i++)
+        self->futures[i] = mini_readable(&self->io[i], s->fd[0]);
+    s->task[0] =
+        background(mini_join_all(&self->all, self->futures, self->count));
+    mini_test_fail_alloc_after(s->j);
+    MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+    s->flag = mini_test_alloc_failed();
+    mini_test_fail_alloc_after(-1);
+    raw_send(s->fd[1], "!", 1);
+    MINI_AWAIT(mini_join(&s->join, s->task[0]));
+    NOTE(with_result(self, -ENOMEM));
+    NOTE(with_result(self, 0));
+    MINI_END(0);
+}
+
+static void g1_11_an_operation_without_memory_is_refused_alone(void **state) {
+    struct many self;
+    bool failed = true;
+    long j = 0;
+
+    (void)state;
+    for (; failed; j++) {
+        make_many(&self, grow_script, 200);
+        self.script.j = j;
+        open_pair(PIPE, false, self.script.fd);
+        check_equal(run(&self.script.future, virtual_clock()), 0);
+        failed = self.script.flag;
+        snprintf(variant, sizeof variant, "allocation %ld", j);
+        assert_notes(failed, 200 - failed);
+        close_pair(self.script.fd);
+        free_many(&self);
+    }
+    check(j >= 1);
+}
+
+/* ---- G5.6: which backend ------------------------------------------------ */
+
+static size_t lines(const char *text) {
+    size_t count = 0;
+
+    for (; *text; text++) count += *text == '\n';
+    return count;
+}
+
+static struct guests workload_body;
+
+/* A server and its guests; 0 if all went well. */
+static long workload(unsigned shards) {
+    workload_body = MINI_FRAME(struct guests, guests_body, .i = 0);
+    struct server_run self =
+        make_server(&workload_body.future, MINI_ACCEPT_SPREAD);
+
+    return run(&self.future, real_clock(shards));
+}
+
+enum { SKIPPED = 77 }; /* a child's exit status */
+
+/* Runs BODY in a process of its own; what it said on stderr goes to TEXT. */
+static void in_child_process(void (*body)(void), char *text, size_t size) {
+    int status;
+
+    mini_test_capture_begin();
+    pid_t child = fork_child();
+
+    if (child == 0) {
+        body();
+        _exit(0);
+    }
+    pid_t waited = waitpid(child, &status, 0);
+
+    mini_test_capture_end(text, size);
+    check_equal(waited, child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) skip();
+    if (status != 0) print_error("the child said: %s\n", text);
+    check_equal(status, 0);
+}
+
+static void bad_name(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    setenv("MINI_IO", "epoll", 1);
+    check_equal(run(&main, real_clock(1)), -EINVAL);
+    check_equal(run(&main, real_clock(2)), -EINVAL);
+}
+
+static void g5_6_an_unknown_backend_is_refused(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(bad_name, text, sizeof text);
+    check(strstr(text, "MINI_IO") && strstr(text, "'epoll'"));
+    check_equal(lines(text), 2);
+}
+
+static void named_poll(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    setenv("MINI_IO", "poll", 1);
+    check_equal(run(&main, real_clock(1)), false);
+    check_equal(workload(2), 0);
+}
+
+static void g5_6_poll_can_be_asked_for(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(named_poll, text, sizeof text);
+    assert_string_equal(text, "");
+}
+
+static void default_backend(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+    struct mini_options options = real_clock(1);
+
+    setenv("MINI_IO", "uring", 1);
+    if (mini_run(&main, &options) < 0) _exit(SKIPPED); /* there is none here */
+    check_equal(run(&main, real_clock(1)), true);
+    unsetenv("MINI_IO");
+    check_equal(run(&main, real_clock(1)), true);
+    setenv("MINI_IO", "", 1); /* as good as unset */
+    check_equal(run(&main, real_clock(1)), true);
+    check_equal(workload(2), 0);
+}
+
+static void g5_6_io_uring_is_the_default_where_there_is_one(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(default_backend, text, sizeof text);
+    assert_string_equal(text, "");
+}
+
+/* ---- G5.6: io_uring refused --------------------------------------------- */
+
+#if HAS_SECCOMP
+
+/* From now on a system call of one of these NUMBERS comes to ACTION, in this
+ * thread and those it makes. A negative errno, or what seccomp(2) returns. */
+static int install_filter(
+    const int *numbers, size_t count, unsigned action, unsigned flags) {
+    struct sock_filter code[16];
+    unsigned short n = 0;
+
+    code[n++] = (struct sock_filter)BPF_STMT(
+        BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+    for (size_t i = 0; i < count; i++) {
+        code[n++] = (struct sock_filter)BPF_JUMP(
+            BPF_JMP | BPF_JEQ | BPF_K, (unsigned)numbers[i], 0, 1);
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action);
+    }
+    code[n++] =
+        (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog program = {.len = n, .filter = code};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -errno;
+    long result =
+        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+
+    return result < 0 ? -errno : (int)result;
+}
+
+static int refused_call, refusal;
+
+static void refuse(void) {
+    if (install_filter(&refused_call, 1, SECCOMP_RET_ERRNO | (unsigned)refusal,
+            0) < 0)
+        _exit(SKIPPED);
+}
+
+enum { SET_UP = SYS_io_uring_setup, REGISTER = SYS_io_uring_register };
+
+#else
+
+enum { SET_UP, REGISTER };
+static int refused_call, refusal;
+
+/* A build without io_uring needs no refusal. */
+static void refuse(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+    struct mini_options options = real_clock(1);
+
+    setenv("MINI_IO", "uring", 1);
+    if (mini_run(&main, &options) != -ENOSYS || refusal == EPERM)
+        _exit(SKIPPED);
+}
+
+#endif
+
+static void falls_back(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    refuse();
+    unsetenv("MINI_IO");
+    check_equal(workload(2), 0);
+    check_equal(workload(1), 0);
+    check_equal(run(&main, real_clock(4)), false);
+}
+
+static void fall_back(int call, int error) {
+    char text[4096];
+
+    refused_call = call;
+    refusal = error;
+    in_child_process(falls_back, text, sizeof text);
+    snprintf(variant, sizeof variant, "errno %d", error);
+    check(strstr(text, "io_uring") && strstr(text, "poll"));
+    check_equal(lines(text), 1);
+}
+
+static void g5_6_where_io_uring_is_refused_poll_is_used_and_said(void **state) {
+    static const int errors[] = {ENOSYS, EACCES, EINVAL, ENOMEM, EPERM};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(errors); i++) fall_back(SET_UP, errors[i]);
+}
+
+/* A kernel too old to say which operations it has. */
+static void g5_6_where_io_uring_lacks_operations_poll_is_used(void **state) {
+    (void)state;
+    fall_back(REGISTER, EINVAL);
+}
+
+static void forced(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    refuse();
+    setenv("MINI_IO", "uring", 1);
+    check_equal(run(&main, real_clock(1)), -refusal);
+    check_equal(run(&main, real_clock(2)), -refusal);
+    setenv("MINI_IO", "poll", 1); /* says nothing */
+    check_equal(run(&main, real_clock(1)), false);
+}
+
+static void g5_6_where_io_uring_is_refused_it_cannot_be_forced(void **state) {
+    static const int errors[] = {ENOSYS, EPERM};
+    char text[4096];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        refused_call = SET_UP;
+        refusal = errors[i];
+        in_child_process(forced, text, sizeof text);
+        check(strstr(text, "io_uring") && strstr(text, "MINI_IO"));
+        check(strstr(text, strerror(refusal)) != NULL);
+        check_equal(lines(text), 2);
+    }
+}
+
+/* ---- G5.3, G5.6: system calls that fail now and then -------------------- */
+
+#if HAS_SECCOMP
+
+/* A thread that decides about each system call of the filter's. */
+struct judge {
+    atomic_int listener; /* of seccomp_unotify(2); -1 until there is one */
+    unsigned first; /* so many fail, */
+    unsigned every; /* and then each of so many, if not 0 */
+    int errors[3]; /* in turn */
+    unsigned count;
+};
+
+static void *judge(void *argument) {
+    struct judge *self = argument;
+
+    while (self->listener < 0) sched_yield();
+    for (;;) {
+        struct seccomp_notif call;
+        struct seccomp_notif_resp answer = {0};
+
+        memset(&call, 0, sizeof call);
+        if (ioctl(self->listener, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0)
+            continue; /* it was interrupted */
+        unsigned n = self->count++;
+
+        answer.id = call.id;
+        if (n < self->first || (self->every && n % self->every == 0))
+            answer.error = -self->errors[n % COUNT_OF(self->errors)];
+        else
+            answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+        ioctl(self->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+    }
+    return NULL;
+}
+
+static struct judge the_judge;
+
+static void appoint(const int *numbers, size_t count) {
+    pthread_t thread;
+
+    the_judge.listener = -1;
+    check_equal(pthread_create(&thread, NULL, judge, &the_judge), 0);
+    int listener = install_filter(numbers, count, SECCOMP_RET_USER_NOTIF,
+        SECCOMP_FILTER_FLAG_NEW_LISTENER);
+
+    if (listener < 0) _exit(SKIPPED);
+    the_judge.listener = listener;
+}
+
+/* A bit of everything. */
+static void mixed_work(void) {
+    struct many many;
+
+    recv_and_send(UNIX_SOCKETS, true);
+    recv_and_send(TCP_SOCKETS, false);
+    race(UNIX_SOCKETS, false);
+    race(PIPE, true);
+    cut_short(UNIX_SOCKETS, false);
+    cancel_among_crowd();
+    for (int i = 0; i < 2; i++) {
+        make_many(&many, i ? cancel_many_script : burst_script, 2 * THOUSAND);
+        open_pair(PIPE, i, many.script.fd);
+        check_equal(run(&many.script.future, virtual_clock()), 0);
+        close_pair(many.script.fd);
+        check_equal(noted[1], i ? 2 * THOUSAND : 0);
+        check_equal(noted[2], i ? -ECANCELED : 2 * THOUSAND);
+        free_many(&many);
+    }
+    check_equal(workload(1), 0);
+    check_equal(workload(2), 0);
+}
+
+static void interrupted(void) {
+    static const int uring[] = {SYS_io_uring_enter};
+    static const int poll[] = {
+        SYS_ppoll, SYS_recvfrom, SYS_sendto, SYS_accept4};
+
+    if (on_uring()) {
+        appoint(uring, COUNT_OF(uring));
+    } else {
+        the_judge.errors[1] = the_judge.errors[2] = EINTR;
+        appoint(poll, COUNT_OF(poll));
+    }
+    mixed_work();
+}
+
+static void g5_3_a_kernel_that_says_ebusy_eagain_or_eintr(void **state) {
+    static const unsigned every[] = {2, 3, 7};
+    char text[4096];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(every); i++) {
+        the_judge = (struct judge){
+            .every = every[i], .errors = {EINTR, EAGAIN, EBUSY}};
+        in_child_process(interrupted, text, sizeof text);
+        assert_string_equal(text, "");
+    }
+}
+
+static void on_old_kernel(void) {
+    static const int set_up[] = {SYS_io_uring_setup};
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    unsetenv("MINI_IO");
+    if (!on_uring()) _exit(SKIPPED);
+    appoint(set_up, COUNT_OF(set_up));
+    /* the first run, of one shard, meets the refusals */
+    check_equal(run(&main, real_clock(1)), the_judge.first < 3);
+    the_judge.count = 0;
+    recv_and_send(TCP_SOCKETS, false);
+    the_judge.count = 0;
+    race(TCP_SOCKETS, true);
+    the_judge.count = 0;
+    cancel_among_crowd();
+    the_judge.count = 0;
+    check_equal(workload(1), 0);
+    the_judge.count = 0;
+    mixed_work();
+}
+
+/* Such as do not know the newer ways to set up a ring. */
+static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
+    char text[4096];
+
+    (void)state;
+    for (unsigned refusals = 0; refusals <= 3; refusals++) {
+        the_judge = (struct judge){
+            .first = refusals, .errors = {EINVAL, EINVAL, EINVAL}};
+        in_child_process(on_old_kernel, text, sizeof text);
+        check_equal(lines(text), refusals == 3);
+    }
+}
+
+#else
+
+static void g5_3_a_kernel_that_says_ebusy_eagain_or_eintr(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
+    (void)state;
+    skip();
+}
+
+#endif
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(g5_1_recv_and_send_say_how_much),
+    cmocka_unit_test(g5_1_read_and_write_of_a_pipe),
+    cmocka_unit_test(g5_1_read_and_write_of_a_file_at_an_offset),
+    cmocka_unit_test(g5_1_a_descriptor_that_is_not_open_is_ebadf),
+    cmocka_unit_test(g5_1_a_negative_descriptor_is_ebadf),
+    cmocka_unit_test(g5_1_a_descriptor_of_the_wrong_kind),
+    cmocka_unit_test(g5_1_the_wrong_end_of_a_pipe),
+    cmocka_unit_test(g5_1_accept_gives_a_descriptor),
+    cmocka_unit_test(g5_1_connect_and_its_errors),
+    cmocka_unit_test(g5_1_connect_of_unix_sockets),
+    cmocka_unit_test(g5_1_a_reset_is_told),
+    cmocka_unit_test(g5_1_a_closed_peer_is_epipe_without_sigpipe),
+    cmocka_unit_test(g5_1_shutdown_of_one_or_both_directions),
+    cmocka_unit_test(g5_1_close_closes_that_descriptor),
+    cmocka_unit_test(g5_1_readable_waits_and_takes_nothing),
+    cmocka_unit_test(g5_1_sending_waits_for_room),
+    cmocka_unit_test(g5_1_a_megabyte_arrives_in_order),
+    cmocka_unit_test(g5_1_send_all_goes_on_until_all_is_sent),
+    cmocka_unit_test(g5_1_send_all_says_how_much_went_out_before_an_error),
+    cmocka_unit_test(g5_1_listen_and_its_errors),
+    cmocka_unit_test(g5_1_listen_may_share_a_port),
+    cmocka_unit_test(g5_1_listen_on_ipv6),
+    cmocka_unit_test(g5_2_cancel_of_an_operation_that_waits),
+    cmocka_unit_test(g5_2_cancel_of_an_accept_that_waits),
+    cmocka_unit_test(g5_2_cancel_of_a_connect_that_waits),
+    cmocka_unit_test(g5_2_cancelled_before_its_first_poll_it_never_starts),
+    cmocka_unit_test(g5_2_a_result_that_is_there_wins),
+    cmocka_unit_test(g5_2_cancel_races_with_data_and_no_byte_is_lost),
+    cmocka_unit_test(g5_2_cancel_of_accept_loses_no_connection),
+    cmocka_unit_test(g5_2_timeouts_race_with_a_sender_and_no_byte_is_lost),
+    cmocka_unit_test(g5_2_a_timeout_leaves_a_result_in_time_alone),
+    cmocka_unit_test(g5_2_a_cancelled_send_all_counts_every_byte),
+    cmocka_unit_test(g5_2_a_timeout_of_send_all_gives_the_count),
+    cmocka_unit_test(g5_2_cancels_among_many_hit_the_right_ones),
+    cmocka_unit_test(g5_2_the_loser_of_a_select_takes_nothing),
+    cmocka_unit_test(g5_2_the_end_of_a_run_cancels_what_waits),
+    cmocka_unit_test(g5_3_six_thousand_operations_end_at_once),
+    cmocka_unit_test(g5_3_six_thousand_sockets_receive_at_once),
+    cmocka_unit_test(g5_3_a_thousand_cancels_at_once),
+    cmocka_unit_test(g5_3_readers_that_find_nothing_wait_again),
+    cmocka_unit_test(g5_3_signals_interrupt_nothing),
+    cmocka_unit_test(g5_1_a_stream_gives_connections_in_order),
+    cmocka_unit_test(g5_2_a_stream_at_its_high_water_mark_takes_no_more),
+    cmocka_unit_test(g5_2_the_end_of_a_stream_closes_what_it_has_taken),
+    cmocka_unit_test(g5_2_a_cancelled_wait_leaves_connections_in_the_stream),
+    cmocka_unit_test(g5_6_a_stream_without_multishot_and_its_errors),
+    cmocka_unit_test(g1_11_a_stream_without_memory_goes_on),
+    cmocka_unit_test(g5_5_spread_gives_each_shard_as_much),
+    cmocka_unit_test(g5_5_spread_from_another_shard_than_the_first),
+    cmocka_unit_test(g5_5_reuseport_has_all_shards_accept),
+    cmocka_unit_test(g5_1_a_server_says_why_it_cannot_listen),
+    cmocka_unit_test(g5_5_a_server_that_cannot_listen_on_all_shards),
+    cmocka_unit_test(g5_9_connections_outlive_their_server),
+    cmocka_unit_test(g5_5_an_error_that_does_not_pass_ends_the_server),
+    cmocka_unit_test(g5_5_accept_without_descriptors_is_emfile_and_goes_on),
+    cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
+    cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
+    cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
+    cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
+    cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
+    cmocka_unit_test(g4_5_shards_do_io_at_the_same_time),
+    cmocka_unit_test(g1_5_what_waits_for_io_is_no_deadlock),
+    cmocka_unit_test(g2_2_virtual_time_passes_when_io_has_nothing),
+    cmocka_unit_test(g2_2_virtual_time_waits_for_io),
+    cmocka_unit_test(g1_11_io_without_memory_is_enomem),
+    cmocka_unit_test(g1_11_a_server_without_memory_goes_on),
+    cmocka_unit_test(g1_11_an_operation_without_memory_is_refused_alone),
+    cmocka_unit_test(g5_6_an_unknown_backend_is_refused),
+    cmocka_unit_test(g5_6_poll_can_be_asked_for),
+    cmocka_unit_test(g5_6_io_uring_is_the_default_where_there_is_one),
+    cmocka_unit_test(g5_6_where_io_uring_is_refused_poll_is_used_and_said),
+    cmocka_unit_test(g5_6_where_io_uring_lacks_operations_poll_is_used),
+    cmocka_unit_test(g5_6_where_io_uring_is_refused_it_cannot_be_forced),
+    cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
+    cmocka_unit_test(g5_6_older_kernels_get_the_ring_they_know),
+};
+
+MINI_TEST_MAIN(tests)
