@@ -42,7 +42,7 @@ TITLE = "miniss in C"
 BOOK = [  # the pages but for the first, in the order of the menu
     ("design", "Design"),
     ("guarantees", "Guarantees"),
-    ("promises", "The list of guarantees"),
+    ("guarantee_list", "The list"),
     ("contributing", "Contributing"),
     ("style", "Style"),
 ]
@@ -201,10 +201,16 @@ def tabs_of(stage):
 
 
 def write_layout(name, default, tabs):
-    """Doxygen's own layout with another menu."""
+    """Doxygen's own layout with another menu, and with what a header has to say
+    before the list of what is in it."""
     text = re.sub(
         r"(?s)<navindex>.*</navindex>",
         "<navindex>" + "\n".join(tabs) + "</navindex>", default)
+    text = re.sub(
+        r'(?s)<briefdescription visible="[^"]*"/>(.*?)'
+        r'<detaileddescription title=""/>',
+        r'<briefdescription visible="no"/><detaileddescription title=""/>\1',
+        text)
     (PARTS / f"{name}.xml").write_text(text, encoding="utf-8")
 
 
@@ -240,14 +246,23 @@ def sources_of(stage):
     return "\n".join(lines) + "\n"
 
 
-def first_members(stage):
-    """What is to be said of the future with which so many structs begin."""
+STRUCT = re.compile(r"(?ms)^struct (\w+) \{$(.*?)^\}")
+FUTURE = re.compile(r"(?m)^    struct mini_future (future);$")
+SEVERAL = re.compile(
+    r"(?m)^    [\w ]+? \**(\w+(?:, \**\w+)+); /\*\*< (.*?) \*/$")
+
+
+def members(stage):
+    """What the headers need not say a second time: the future with which so
+    many structs begin; of `a, b; /**< text */` the text of a."""
     for path in sorted(stage.glob("*.h")):
-        for struct in re.findall(
-                r"(?m)^struct (\w+) \{\n    struct mini_future future;$",
-                ladderlib.read(path)):
-            yield (f"/** @var {struct}::future\nTo be awaited; the first"
-                   " member, so that a poll function can find the rest. */\n")
+        for struct, body in STRUCT.findall(ladderlib.read(path)):
+            for name in FUTURE.findall(body):
+                yield (f"/** @var {struct}::{name}\nTo be awaited; the first"
+                       " member, so that a poll function finds the rest. */\n")
+            for names, text in SEVERAL.findall(body):
+                for name in re.findall(r"\w+", names)[:-1]:
+                    yield f"/** @var {struct}::{name}\n{text} */\n"
 
 
 def promise_rows(stage, promises, tests):
@@ -269,7 +284,7 @@ def promise_page():
     """All guarantees, as the headers make them."""
     promises = guarantees.promises_of(ladderlib.stages()[-1], [])
     tests = guarantees.all_tests([])
-    lines = ["/** @page promises The list of guarantees", "",
+    lines = ["/** @page guarantee_list The list of guarantees", "",
              "Generated from the headers, which are where a promise is made;"
              " \\ref guarantees says how that works. `make test-04 T=g4_2`"
              " runs the tests of G4.2."]
@@ -288,7 +303,7 @@ def promise_page():
 
 def build_stage(stage):
     generated = PARTS / f"{stage.name}.dox"
-    generated.write_text(sources_of(stage) + "".join(first_members(stage)),
+    generated.write_text(sources_of(stage) + "".join(members(stage)),
                          encoding="utf-8")
     headers = [*sorted(stage.glob("*.h")),
                *sorted((ROOT / "common").glob("*.h"))]
@@ -306,11 +321,11 @@ def build_stage(stage):
 def build_book(**more):
     pages = [DOCS / f"{name}.md" for name, _ in BOOK]
     pages = [DOCS / "index.md", *(page for page in pages if page.is_file())]
-    (PARTS / "promises.dox").write_text(promise_page(), encoding="utf-8")
+    (PARTS / "guarantees.dox").write_text(promise_page(), encoding="utf-8")
     last = ladderlib.stages()[-1]
     return run_doxygen("the book", {
         **settings("book", "a workbook in six stages",
-                   [*pages, PARTS / "promises.dox"]),
+                   [*pages, PARTS / "guarantees.dox"]),
         "USE_MDFILE_AS_MAINPAGE": str(DOCS / "index.md"),
         "EXAMPLE_PATH": [str(last), str(ROOT)],
         "HTML_OUTPUT": "html",

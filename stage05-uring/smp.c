@@ -65,10 +65,12 @@ static void look_for_deadlock(struct mini_shard *here) {
 static uint64_t next(struct mini_executor *executor, uint64_t until) {
     struct mini_shard *here = executor->shard;
     if (here->smp->count == 1 || until != MINI_NEVER) return until;
+    /* what was found while it ran is shard 0's to report, and ends its main */
+    if (here->index == 0 && !executor->stopping &&
+        atomic_load(&here->smp->deadlock) == 1)
+        return MINI_NEVER;
     look_for_deadlock(here);
-    int found = atomic_load(&here->smp->deadlock);
-    if (found == 1 && here->index == 0 && !executor->stopping) found = 2;
-    return found == 2 ? MINI_NEVER : MINI_SOMEDAY;
+    return atomic_load(&here->smp->deadlock) == 2 ? MINI_NEVER : MINI_SOMEDAY;
 }
 
 /* ---- the meetings ---- */

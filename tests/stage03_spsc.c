@@ -309,19 +309,24 @@ static void g3_2_a_capacity_is_a_power_of_two(void **state) {
 }
 
 static void g1_11_rings_and_channels_without_memory(void **state) {
+    /* called so that no compiler leaves out a block that nobody looks into */
+    int (*volatile ring_init)(struct mini_spsc *, size_t) = mini_spsc_init;
     long before = mini_test_live_allocs();
     struct mini_channel channel;
     struct mini_spsc ring;
 
     (void)state;
     mini_test_fail_alloc_after(0);
-    assert_int_equal(mini_spsc_init(&ring, 8), -ENOMEM);
+    assert_int_equal(ring_init(&ring, 8), -ENOMEM);
     assert_true(mini_test_alloc_failed());
+    mini_spsc_destroy(&ring); /* allowed */
     mini_test_fail_alloc_after(0);
     assert_int_equal(mini_channel_init(&channel, 8), -ENOMEM);
+    assert_true(mini_test_alloc_failed());
     assert_int_equal(mini_test_live_allocs(), before);
-    assert_int_equal(mini_spsc_init(&ring, 8), 0);
+    assert_int_equal(ring_init(&ring, 8), 0);
     assert_int_equal(mini_channel_init(&channel, 8), 0);
+    assert_int_equal(mini_test_live_allocs(), before + 2);
     mini_spsc_destroy(&ring);
     mini_channel_destroy(&channel);
     assert_int_equal(mini_test_live_allocs(), before);
