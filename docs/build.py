@@ -171,11 +171,15 @@ def tab(title, url):
     return f'<tab type="user" visible="yes" title="{title}" url="{url}"/>'
 
 
+def group(title, url, tabs):
+    return [f'<tab type="usergroup" visible="yes" title="{title}" url="{url}">',
+            *tabs, "</tab>"]
+
+
 def stage_tabs(up):
-    stages = [tab(named(s), f"{up}{s.name}/index.html")
-              for s in ladderlib.stages()]
-    group = '<tab type="usergroup" visible="yes" title="Stages">'
-    return [group, *stages, "</tab>"]
+    return group("Stages", f"{up}index.html", [
+        tab(named(stage), f"{up}{stage.name}/index.html")
+        for stage in ladderlib.stages()])
 
 
 def book_tabs():
@@ -192,7 +196,10 @@ def tabs_of(stage):
         *stage_tabs("../"),
         f'<tab type="mainpage" visible="yes" title="Stage {named(stage)}"/>',
         '<tab type="filelist" visible="yes" title="Headers"/>',
-        tab("Sources", "@ref sources"),
+        *group("Sources", "@ref sources", [
+            tab(name, f"@ref {source_label(name)}")
+            for name in ladderlib.sources(stage)
+            if name.endswith(".c") and "/" not in name]),
         '<tab type="examples" visible="yes" title="Examples"/>',
         tab("Guarantees", "@ref promises"),
         '<tab type="classlist" visible="yes" title="Types"/>',
@@ -241,8 +248,7 @@ def sources_of(stage):
                   f"@include {stage.name}/{name}", "*/"]
     for name in after:
         if "/" in name:
-            purpose = html.escape(diff.purpose(after[name]), False)
-            lines += [f"/** @example {name[9:]}", purpose, "*/"]
+            lines.append(f"/** @example {name[9:]} */")
     return "\n".join(lines) + "\n"
 
 
@@ -298,6 +304,18 @@ def promise_page():
     return "\n".join(lines) + "\n*/\n"
 
 
+def sort_promises(page):
+    """In the list that Doxygen makes: G1.2 before G1.10, file by file."""
+    def by_number(match):
+        paragraphs = re.findall(r"(?s)<p[^>]*>(.*?)</p>", match[1])
+        name = re.compile(r"<b>(G\d+\.\d+)")
+        paragraphs.sort(key=lambda p: guarantees.order(name.search(p)[1]))
+        return "<dd>" + "".join(f"<p>{p}</p>\n" for p in paragraphs) + "</dd>"
+    text = page.read_text(encoding="utf-8")
+    page.write_text(re.sub(r"(?s)<dd>(.*?)</dd>", by_number, text),
+                    encoding="utf-8")
+
+
 # --- all of it ---------------------------------------------------------------
 
 
@@ -307,7 +325,7 @@ def build_stage(stage):
                          encoding="utf-8")
     headers = [*sorted(stage.glob("*.h")),
                *sorted((ROOT / "common").glob("*.h"))]
-    return run_doxygen(stage.name, {
+    complaints = run_doxygen(stage.name, {
         **settings(stage.name, f"stage {named(stage)}",
                    [stage / "README.md", *headers, generated]),
         "USE_MDFILE_AS_MAINPAGE": str(stage / "README.md"),
@@ -316,6 +334,9 @@ def build_stage(stage):
         "HTML_OUTPUT": f"html/{stage.name}",
         "TAGFILES": f"{PARTS}/book.tag=..",
     })
+    if not complaints:
+        sort_promises(HTML / stage.name / "promises.html")
+    return complaints
 
 
 def build_book(**more):

@@ -290,6 +290,7 @@ long mini_run(struct mini_future *main, const struct mini_options *options) {
 const struct mini_stats *mini_stats(void) { return &mini_self->stats; }
 
 void mini_dump(FILE *out) {
+    flockfile(out); /* other threads' lines stay apart */
     MINI_LIST_EACH (link, &mini_self->tasks) {
         struct mini_task *task = MINI_CONTAINER(link, struct mini_task, link);
         const char *before = task->cancel ? " (cancelled):" : ":";
@@ -302,4 +303,5 @@ void mini_dump(FILE *out) {
         }
         fputc('\n', out);
     }
+    funlockfile(out);
 }

@@ -40,9 +40,10 @@ void mini_smp_not_idle(struct mini_shard *here) {
 static bool nothing_on_the_way(struct mini_smp *smp) {
     for (unsigned i = 0; i < smp->count * smp->count; i++)
         if (mini_spsc_count(&smp->lanes[i].ring) > 0) return false;
-    /* a stop that a sleeping shard has not heard of yet will wake it, too */
-    return !atomic_load(&smp->stop) ||
-        atomic_load(&smp->stop_seen) == smp->count;
+    for (unsigned i = 0; i < smp->count; i++) /* news are a message, too */
+        if (atomic_load(&smp->shards[i].news_seen) != atomic_load(&smp->news))
+            return false;
+    return true;
 }
 
 /* Nothing but a message can wake this shard. If that is so for every shard,
@@ -57,15 +58,18 @@ static void look_for_deadlock(struct mini_shard *here) {
     if (before % WOKEN != smp->count || !nothing_on_the_way(smp) ||
         atomic_load(&smp->idle) != before)
         return;
-    atomic_store(&smp->deadlock, atomic_load(&smp->stop) ? 2 : 1);
-    atomic_store(&smp->stop, true);
+    if (!atomic_load(&smp->deadlock))
+        atomic_store(&smp->deadlock, 1); /* shard 0 ends its main with it */
+    else if (!atomic_exchange(&smp->stop, true))
+        ; /* that did not help: now all shards end theirs */
+    else
+        atomic_store(&smp->deadlock, 2); /* nor did that: all give up */
     mini_smp_tell_all(smp);
 }
 
 static uint64_t next(struct mini_executor *executor, uint64_t until) {
     struct mini_shard *here = executor->shard;
     if (here->smp->count == 1 || until != MINI_NEVER) return until;
-    /* what was found while it ran is shard 0's to report, and ends its main */
     if (here->index == 0 && !executor->stopping &&
         atomic_load(&here->smp->deadlock) == 1)
         return MINI_NEVER;
@@ -89,15 +93,14 @@ void mini_stop(void) {
 unsigned mini_smp_look(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     unsigned news = atomic_load(&here->smp->news);
-    if (news == here->news_seen) return 0;
-    here->news_seen = news;
-    mini_smp_not_idle(here);
-    if (!atomic_load(&here->smp->stop) || here->stop_seen) return 1;
-    bool deadlock = atomic_load(&here->smp->deadlock);
+    if (news == atomic_load(&here->news_seen)) return 0;
+    mini_smp_not_idle(here); /* before it counts as having heard them */
+    atomic_store(&here->news_seen, news);
+    bool stop = atomic_load(&here->smp->stop);
+    if (!stop && here->index > 0 && atomic_load(&here->smp->deadlock))
+        mini_dump(stderr);
+    if (!stop || here->stop_seen) return 1;
     here->stop_seen = true;
-    atomic_fetch_add(&here->smp->stop_seen, 1);
-    if (deadlock && here->index == 0) return 1; /* mini_step will find it */
-    if (deadlock) mini_dump(stderr);
     if (!executor->root->done) mini_cancel(executor->root);
     return 1;
 }

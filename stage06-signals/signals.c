@@ -8,7 +8,6 @@
 #include "smp.h"
 #include "timer.h"
 
-#include <string.h>
 #include <unistd.h>
 
 #define DRAIN MINI_SECOND /* without options.drain */
@@ -98,15 +97,11 @@ struct mini_future *mini_signal_wait(
 /* ---- what comes of one ---- */
 
 static void dump_here(struct mini_executor *executor) {
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    if (!out) return;
-    fprintf(out, "shard %u: %zu task(s)\n", mini_this_shard(), executor->alive);
-    mini_dump(out);
-    fclose(out);
-    fputs(text, stderr); /* in one piece */
-    free(text);
+    flockfile(stderr);
+    fprintf(
+        stderr, "shard %u: %zu task(s)\n", mini_this_shard(), executor->alive);
+    mini_dump(stderr);
+    funlockfile(stderr);
 }
 
 static void deliver(struct mini_smp *smp, int signal) {

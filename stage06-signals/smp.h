@@ -45,10 +45,9 @@ struct mini_smp {
     atomic_uint arrived; /**< meeting 0: shards that run, or cannot */
     atomic_uint news; /**< how often something below has changed for all */
     atomic_bool stop; /**< meeting 1 is called; never goes back */
-    atomic_uint stop_seen; /**< shards that know it */
     atomic_uint quiet; /**< meeting 2: shards without tasks */
     atomic_uint leaving; /**< meeting 3: shards that ring nobody any more */
-    atomic_int deadlock; /**< 1: found while it ran; 2: in the clean-up, too */
+    atomic_int deadlock; /**< 1: shard 0 is to end main; 2: all give up */
     /** Low 32 bits: shards that only a message can wake. High 32 bits: how often
      * one has been woken; so that who counts them all sees if one was awake in
      * the meantime. */
@@ -63,8 +62,9 @@ struct mini_shard {
     unsigned index;
     pthread_t thread;
     size_t unsent; /**< messages in outboxes */
-    unsigned news_seen;
-    bool stop_seen, is_quiet, is_idle; /**< is counted in smp's counters */
+    bool stop_seen; /**< has cancelled its main */
+    bool is_quiet, is_idle; /**< is counted in smp's counters */
+    atomic_uint news_seen; /**< of smp->news; others look at it, too */
     _Atomic(struct mini_parker *)
         parker; /**< to ring it; stored at the start */
     /** Connections it serves; relaxed: a hint for those who accept. */
