@@ -20,7 +20,6 @@ import re
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,6 +59,7 @@ def named(stage):
 # --- the filter: links between files become links between pages --------------
 
 LINK = re.compile(r"(?<!!)\[((?:[^][`]|`[^`]*`)*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+SYMBOL = re.compile(r"(?<![\[`])`(mini_\w+|MINI_\w+)`(?![\]`])")
 FENCE = re.compile(r"^[ \t]*(```|~~~)")
 
 
@@ -87,7 +87,7 @@ def page_of(target, page):
     if target in (stage, stage / "README.md"):
         return f"{up}{stage.name}/index.html"
     if target.parent.name == "examples" and target.suffix == ".c":
-        stem = file_page(target.name)[:-5]
+        stem = target.name.replace(".", "_8")
         return f"{up}{stage.name}/{stem}-example.html"
     if target.suffix == ".h":
         own = stage == here
@@ -115,15 +115,29 @@ def relink(page, line, lineno):
     return LINK.sub(replace, line)
 
 
+def symbols_for(page):
+    """What `mini_this` and `MINI_THAT` can mean on a page."""
+    stage = page.parent if page.parent != DOCS else ladderlib.stages()[-1]
+    return {name for header in stage.glob("*.h")
+            for kind, name in ladderlib.declarations(ladderlib.read(header))
+            if kind not in ("struct", "enumerator")}
+
+
 def filtered(page):
-    """A page for Doxygen: its licence line gone, its title with a label."""
+    """A page for Doxygen: its licence line gone, its title with a label, and
+    symbols as links."""
+    def symbol(match):
+        name = match[1]
+        link = f'<code>@ref {name} "{name}"</code>'
+        return link if name in symbols else match[0]
+    symbols = symbols_for(page)
     fenced, titled = False, False
     for lineno, line in enumerate(ladderlib.read(page).split("\n"), 1):
         if lineno == 1 and line.startswith("<!--"):
             line = ""
         fenced = fenced != bool(FENCE.match(line))
         if not fenced:
-            line = relink(page, line, lineno)
+            line = SYMBOL.sub(symbol, relink(page, line, lineno))
             if line.startswith("# ") and not titled:
                 titled = True
                 if page.parent == DOCS and page.stem != "index":

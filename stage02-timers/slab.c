@@ -4,34 +4,40 @@
 
 #include <stdlib.h>
 
-#define STEP ((size_t)32)
-#define SMALL (512 * STEP)
-#define CHUNK ((size_t)65536)
+#define CHUNK_BYTES 65536
 
 struct mini_block {
     struct mini_block *next;
 };
 
-/* The class of SIZE, and how many bytes its blocks have. */
-static size_t class_of(size_t size, size_t *bytes) {
-    if (size <= SMALL) {
-        *bytes = (size + STEP - 1) / STEP * STEP;
-        return *bytes / STEP;
-    }
-    int bits = 64 - __builtin_clzll(size - 1);
-    *bytes = (size_t)1 << bits;
-    return 512 + (size_t)bits - 14;
+/* What malloc gave: many blocks, or one large one, behind this link. */
+struct chunk {
+    _Alignas(MINI_SLAB_STEP) struct mini_list link;
+};
+
+void mini_slab_init(struct mini_slab *slab) {
+    *slab = (struct mini_slab){0};
+    mini_list_init(&slab->chunks);
 }
 
-static void *take(struct mini_slab *slab, size_t bytes) {
-    if (slab->fresh_bytes < bytes) { /* the rest of the old chunk is given up */
-        size_t size = bytes > CHUNK ? bytes : CHUNK;
-        struct mini_block *chunk = malloc(STEP + size);
+static void *new_chunk(struct mini_slab *slab, size_t bytes) {
+    struct chunk *chunk = malloc(sizeof *chunk + bytes);
+    if (!chunk) return NULL;
+    mini_list_push(&slab->chunks, &chunk->link);
+    return chunk + 1;
+}
+
+static size_t class_of(size_t size) {
+    return (size + MINI_SLAB_STEP - 1) / MINI_SLAB_STEP;
+}
+
+/* The end of a chunk too small for this block is given up. */
+static void *carve(struct mini_slab *slab, size_t bytes) {
+    if (slab->fresh_bytes < bytes) {
+        char *chunk = new_chunk(slab, CHUNK_BYTES);
         if (!chunk) return NULL;
-        chunk->next = slab->chunks;
-        slab->chunks = chunk;
-        slab->fresh = (char *)chunk + STEP;
-        slab->fresh_bytes = size;
+        slab->fresh = chunk;
+        slab->fresh_bytes = CHUNK_BYTES;
     }
     void *block = slab->fresh;
     slab->fresh += bytes;
@@ -40,23 +46,28 @@ static void *take(struct mini_slab *slab, size_t bytes) {
 }
 
 void *mini_slab_alloc(struct mini_slab *slab, size_t size) {
-    size_t bytes, class = class_of(size, &bytes);
-    struct mini_block *block = slab->free[class];
-    if (!block) return take(slab, bytes);
-    slab->free[class] = block->next;
+    if (size > MINI_SLAB_MAX) return new_chunk(slab, size);
+    struct mini_block **list = &slab->free[class_of(size)];
+    struct mini_block *block = *list;
+    if (!block) return carve(slab, class_of(size) * MINI_SLAB_STEP);
+    *list = block->next;
     return block;
 }
 
 void mini_slab_free(struct mini_slab *slab, void *memory, size_t size) {
+    if (size > MINI_SLAB_MAX) {
+        struct chunk *chunk = (struct chunk *)memory - 1;
+        mini_list_remove(&chunk->link);
+        free(chunk);
+        return;
+    }
     struct mini_block *block = memory;
-    size_t bytes, class = class_of(size, &bytes);
-    block->next = slab->free[class];
-    slab->free[class] = block;
+    block->next = slab->free[class_of(size)];
+    slab->free[class_of(size)] = block;
 }
 
 void mini_slab_destroy(struct mini_slab *slab) {
-    for (struct mini_block *next, *chunk = slab->chunks; chunk; chunk = next) {
-        next = chunk->next;
-        free(chunk);
-    }
+    struct mini_list *link;
+    while ((link = mini_list_pop(&slab->chunks)))
+        free(MINI_CONTAINER(link, struct chunk, link));
 }

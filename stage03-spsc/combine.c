@@ -25,6 +25,7 @@ static size_t drive_all(
     struct mini_select *self, struct mini_task *task, bool cancel) {
     struct mini_context cx = {task, cancel};
     size_t pending = 0;
+    self->future.child = NULL;
     for (size_t i = 0; i < self->count; i++)
         if (!mini_drive(self->futures[i], cx)) {
             if (pending++ == 0) self->future.child = self->futures[i];

@@ -1,26 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * Memory for tasks: blocks of a few sizes from one shard's free lists.
+ * Memory for tasks: blocks of a few size classes from one shard's free lists.
  *
  * - Only the owner shard's thread may call; nothing is locked.
  * - A block freed is the next one given out: its cache lines are still warm.
- * - Memory goes back to the system in mini_slab_destroy(), all at once.
+ * - All memory goes back at once in mini_slab_destroy().
  */
 #pragma once
 
+#include "../common/list.h"
+
 #include <stddef.h>
 
-/** Size classes: steps of 32 bytes up to 16 KiB, then powers of two. */
-#define MINI_SLAB_CLASSES (512 + 1 + 50)
+/** Bytes between two classes. */
+#define MINI_SLAB_STEP 32
+/** Blocks above this many bytes come from malloc one by one. */
+#define MINI_SLAB_MAX 8192
 
-/** One shard's store of blocks. Zero is an empty one. */
+/** One shard's store of blocks. */
 struct mini_slab {
-    struct mini_block *free[MINI_SLAB_CLASSES]; /**< one list a class */
-    struct mini_block *chunks; /**< what malloc gave */
+    struct mini_block *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1]; /**< a class */
     char *fresh; /**< the rest of the newest chunk */
     size_t fresh_bytes;
+    struct mini_list chunks; /**< all that came from malloc */
 };
+
+/** Makes SLAB an empty store. */
+void mini_slab_init(struct mini_slab *slab);
 
 /** SIZE bytes aligned to 16, not cleared; NULL if there is no memory. */
 void *mini_slab_alloc(struct mini_slab *slab, size_t size);

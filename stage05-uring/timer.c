@@ -101,12 +101,13 @@ static MINI_POLL(sleep_poll) {
 
 struct mini_future *mini_sleep_until(
     struct mini_sleep *slot, uint64_t deadline) {
-    return MINI_MAKE(struct mini_sleep, slot, sleep_poll, "mini_sleep",
+    return MINI_MAKE(struct mini_sleep, slot, sleep_poll, "mini_sleep_until",
         .deadline = deadline);
 }
 
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
     mini_sleep_until(slot, ns);
+    slot->future.name = "mini_sleep";
     slot->from_first_poll = true;
     return &slot->future;
 }

@@ -240,6 +240,7 @@ static int start(
     struct mini_executor *executor, const struct mini_options *options) {
     int rows = 0, error = 0;
     mini_list_init(&executor->tasks);
+    mini_slab_init(&executor->slab);
     executor->random = options->shuffle_seed;
     for (; mini_pollers[rows] && error == 0; rows++)
         if (mini_pollers[rows]->start)

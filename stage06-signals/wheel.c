@@ -19,7 +19,7 @@ void mini_wheel_insert(struct mini_wheel *wheel, struct mini_timer *timer) {
     uint64_t tick = timer->tick < wheel->tick ? wheel->tick : timer->tick;
     uint64_t differs = (tick ^ wheel->tick) | 1; /* of 0 there is no clz */
     int level = (63 - __builtin_clzll(differs)) / DIGIT;
-    int slot = (int)(tick >> (level * DIGIT)) % MINI_WHEEL_SLOTS;
+    uint64_t slot = (tick >> (level * DIGIT)) % MINI_WHEEL_SLOTS;
     mini_list_push(&wheel->slots[level][slot], &timer->link);
     wheel->occupied[level] |= UINT64_C(1) << slot;
     wheel->count++;
