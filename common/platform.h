@@ -2,7 +2,7 @@
 /**
  * @file
  * What differs between operating systems and teaches nothing. One of
- * platform_linux.c and platform_posix.c is linked, so no stage has an #ifdef.
+ * platform_linux.c and platform_posix.c is linked, so no stage has an `#ifdef`.
  *
  * - Times are nanoseconds; MINI_FOREVER as a time to wait means no limit.
  * - Functions that can fail return a negative errno.

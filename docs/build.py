@@ -383,7 +383,7 @@ def main():
         print("\n".join(filtered(Path(sys.argv[2]).resolve())))
         return 0
     if not shutil.which("doxygen"):
-        ladderlib.stop("Doxygen is missing: run `make deps-docs`")
+        sys.exit("docs: Doxygen is missing: run `make deps-docs`")
     shutil.rmtree(BUILD, ignore_errors=True)
     PARTS.mkdir(parents=True)
     HTML.mkdir()

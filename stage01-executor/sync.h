@@ -15,15 +15,15 @@
 
 /** Happens once; the promise to as many futures as wait for it. */
 struct mini_event {
-    struct mini_list waiters;
-    bool set;
-    long value;
+    struct mini_list waiters; /**< who waits for it, in line */
+    bool set; /**< it has happened */
+    long value; /**< with this */
 };
 
 /** Units that tasks take and give back. */
 struct mini_semaphore {
-    struct mini_list waiters;
-    size_t units;
+    struct mini_list waiters; /**< who waits for units, in line */
+    size_t units; /**< that nobody has */
 };
 
 /** A place in a line of those who wait for something. */

@@ -27,8 +27,8 @@ struct mini_future *mini_yield(struct mini_yield *slot);
 /** A select or a join_all under way. */
 struct mini_select {
     struct mini_future future;
-    struct mini_future **futures;
-    size_t count;
+    struct mini_future **futures; /**< the caller's */
+    size_t count; /**< how many */
     long winner; /**< index of the first to finish, -1 so far */
 };
 

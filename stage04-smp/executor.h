@@ -99,7 +99,7 @@ struct mini_task {
 /** One thread's runtime. */
 struct mini_executor {
     struct mini_task *first; /**< the run queue: next to run */
-    struct mini_task *last;
+    struct mini_task *last; /**< and the last to run */
     struct mini_task *running; /**< being polled now */
     struct mini_task *root; /**< runs main */
     struct mini_list tasks; /**< alive */
@@ -107,12 +107,12 @@ struct mini_executor {
     struct mini_slab slab; /**< memory of tasks */
     uint32_t random; /**< state of the shuffle; 0: no shuffle */
     bool stopping; /**< main has ended: no new tasks */
-    struct mini_stats stats;
-    struct mini_wheel wheel;
+    struct mini_stats stats; /**< what it has done so far */
+    struct mini_wheel wheel; /**< deadlines */
     uint64_t now; /**< ns; the virtual time, or what was read last */
     bool now_is_fresh; /**< read in this turn */
-    bool virtual_clock;
-    struct mini_parker parker;
+    bool virtual_clock; /**< as in the options */
+    struct mini_parker parker; /**< where its thread sleeps */
     struct mini_list channel_waits; /**< channel operations that wait */
     struct mini_shard *shard; /**< which one of the shards this is */
 };
@@ -169,7 +169,7 @@ void mini_task_start(struct mini_executor *executor, struct mini_task *task);
 /** A join under way. */
 struct mini_join {
     struct mini_future future;
-    struct mini_task *task;
+    struct mini_task *task; /**< whose end it waits for */
 };
 
 /** Waits for TASK's end; its result, and TASK is freed. Joining twice panics.

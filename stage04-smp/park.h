@@ -34,7 +34,7 @@ struct mini_poller;
 /** Where one thread sleeps. */
 struct mini_parker {
     atomic_bool sleeping; /**< stored by the owner; cleared by who rings */
-    struct mini_bell bell;
+    struct mini_bell bell; /**< rung by who finds it sleeping */
 };
 
 /** The row that sleeps until the bell rings. */

@@ -49,8 +49,8 @@ uint64_t mini_now(void);
 /** A sleep under way. */
 struct mini_sleep {
     struct mini_future future;
-    struct mini_timer timer;
-    uint64_t deadline;
+    struct mini_timer timer; /**< in the wheel while it waits */
+    uint64_t deadline; /**< on the clock of mini_now */
     bool from_first_poll; /**< what it is counted from, if not from 0 */
 };
 
@@ -63,20 +63,21 @@ struct mini_future *mini_sleep_until(
 /** A timeout under way. */
 struct mini_timeout {
     struct mini_future future;
-    struct mini_sleep sleep;
+    struct mini_sleep sleep; /**< the time INNER has */
     bool expired; /**< and so INNER is cancelled */
 };
 
-/** INNER's result, if it has one within NS nanoseconds from its first poll on; else INNER is cancelled
- * and awaited, and the result is -ETIMEDOUT if it answered -ECANCELED, or its
- * own. So a timeout returns one cancel of INNER late. */
+/** INNER's result, if it has one within NS nanoseconds from its first poll on;
+ * else INNER is cancelled and awaited, and the result is -ETIMEDOUT if it
+ * answered -ECANCELED, or its own. So a timeout returns one cancel of INNER
+ * late. */
 struct mini_future *mini_timeout(
     struct mini_timeout *slot, struct mini_future *inner, uint64_t ns);
 
 /** Points in time at a fixed distance. */
 struct mini_interval {
     uint64_t next; /**< deadline of the next tick */
-    uint64_t period;
+    uint64_t period; /**< ns from tick to tick */
 };
 
 /** Starts an interval now; its first tick is one PERIOD (not 0) away. */
@@ -85,8 +86,8 @@ void mini_interval_start(struct mini_interval *interval, uint64_t period);
 /** A wait for a tick, under way. */
 struct mini_tick {
     struct mini_future future;
-    struct mini_sleep sleep;
-    struct mini_interval *interval;
+    struct mini_sleep sleep; /**< until the tick */
+    struct mini_interval *interval; /**< whose tick it is */
 };
 
 /** Waits for INTERVAL's next tick; the result is how many periods went by since

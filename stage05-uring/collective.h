@@ -15,10 +15,10 @@
 struct mini_broadcast {
     struct mini_future future;
     struct mini_call *calls; /**< one a shard */
-    long (*map)(void *arg);
-    void *arg;
-    long (*reduce)(long so_far, long next);
-    long so_far;
+    long (*map)(void *arg); /**< called on every shard */
+    void *arg; /**< with this */
+    long (*reduce)(long so_far, long next); /**< called here, for each result */
+    long so_far; /**< what REDUCE has come to */
 };
 
 /** Calls FN(ARG) on every shard: 0, or the first negative result in the order
@@ -39,12 +39,12 @@ struct mini_barrier {
     unsigned home; /**< the shard whose memory this is */
     unsigned parties; /**< tasks that must come */
     unsigned arrived; /**< tasks that have */
-    struct mini_list waiters;
+    struct mini_list waiters; /**< tasks that wait, in line */
 };
 
 /** A wait at a barrier, under way. */
 struct mini_barrier_wait {
-    struct mini_remote remote;
+    struct mini_remote remote; /**< to the barrier's shard */
     struct mini_wait wait; /**< on the barrier's shard */
 };
 

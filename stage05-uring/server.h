@@ -29,7 +29,7 @@ enum mini_accept_policy { MINI_ACCEPT_SPREAD, MINI_ACCEPT_REUSEPORT };
 struct mini_server_options {
     const char *host; /**< a name or address to listen on; NULL: 127.0.0.1 */
     unsigned port; /**< 0: one that is free */
-    enum mini_accept_policy accept;
+    enum mini_accept_policy accept; /**< who takes connections */
     size_t frame; /**< bytes of a connection's frame */
     /** On the shard that will serve: makes FRAME (not cleared) a future, as
      * MINI_CALL does, that serves the connection FD and does not close it. */
@@ -40,10 +40,10 @@ struct mini_server_options {
 /** A server. */
 struct mini_server {
     struct mini_future future;
-    struct mini_server_options options;
+    struct mini_server_options options; /**< a copy */
     unsigned port; /**< the port it listens on, once it is open */
     unsigned count; /**< acceptors */
-    struct mini_acceptor *acceptors;
+    struct mini_acceptor *acceptors; /**< one a listening socket */
 };
 
 /** Opens a listening socket on HOST (NULL: 127.0.0.1) and PORT (0: a free one).

@@ -26,7 +26,7 @@ struct mini_remote {
     struct mini_future future;
     struct mini_message message; /**< there: start; back: it has ended */
     struct mini_message cancel; /**< there: cancel; back: done that */
-    struct mini_task *caller;
+    struct mini_task *caller; /**< woken when something has come back */
     unsigned from, to; /**< shards */
     unsigned under_way; /**< messages that have not come back */
     bool cancelled; /**< cancel has been sent */
@@ -45,9 +45,9 @@ struct mini_future *mini_spawn_on(
 /** A call of a function on another shard, under way. */
 struct mini_call {
     struct mini_future future; /**< runs over there */
-    struct mini_remote remote;
-    long (*fn)(void *arg);
-    void *arg;
+    struct mini_remote remote; /**< the way there and back */
+    long (*fn)(void *arg); /**< called over there */
+    void *arg; /**< with this */
 };
 
 /** Calls FN(ARG) on SHARD, as a task that is READY at once: it must not block

@@ -68,11 +68,11 @@ struct mini_io {
         void *buffer; /**< to be filled */
         const void *from; /**< to be sent, or the address to connect to */
     };
-    size_t length;
+    size_t length; /**< of the buffer, or of the address */
     size_t done; /**< bytes of it that are dealt with, for send_all */
     int64_t offset; /**< in a file, -1: where it stands; for shutdown: how */
-    int fd;
-    enum mini_op op;
+    int fd; /**< the descriptor */
+    enum mini_op op; /**< what is to be done */
     bool all : 1; /**< go on until all of the buffer is dealt with */
     bool multishot : 1; /**< completes many times */
     bool background : 1; /**< no reason to wait for it: the doorbell */
@@ -100,9 +100,9 @@ struct mini_io_backend {
 
 /** One shard's I/O. */
 struct mini_io_shard {
-    const struct mini_io_backend *backend;
+    const struct mini_io_backend *backend; /**< the one that was chosen */
     void *state; /**< the backend's own */
-    struct mini_executor *executor;
+    struct mini_executor *executor; /**< whose I/O it is */
     size_t active; /**< operations under way, background ones not counted */
     struct mini_io bell; /**< sees the doorbell while the shard sleeps */
     bool single_shot; /**< the kernel has no multishot accept */

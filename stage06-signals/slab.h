@@ -22,7 +22,7 @@
 struct mini_slab {
     struct mini_block *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1]; /**< a class */
     char *fresh; /**< the rest of the newest chunk */
-    size_t fresh_bytes;
+    size_t fresh_bytes; /**< how many that are */
     struct mini_list chunks; /**< all that came from malloc */
 };
 

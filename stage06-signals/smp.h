@@ -58,9 +58,9 @@ struct mini_smp {
 
 /** One shard. Its own only, but for what is atomic. */
 struct mini_shard {
-    struct mini_smp *smp;
-    unsigned index;
-    pthread_t thread;
+    struct mini_smp *smp; /**< all of them */
+    unsigned index; /**< its number */
+    pthread_t thread; /**< not set for shard 0 */
     size_t unsent; /**< messages in outboxes */
     bool stop_seen; /**< has cancelled its main */
     bool is_quiet, is_idle; /**< is counted in smp's counters */

@@ -27,7 +27,7 @@ struct mini_accept_stream {
     struct mini_future future; /**< the wait for one, or for the end */
     struct mini_task *task; /**< who waits; NULL: nobody */
     int *fds; /**< connections that nobody has asked for yet */
-    size_t first, count, room;
+    size_t first, count, room; /**< of fds: next to be given out, end, space */
     long error; /**< to be told next */
 };
 

@@ -28,8 +28,8 @@
 #include <stdint.h>
 
 #define MINI_TICK_BITS 16 /**< a tick is 2^16 ns */
-#define MINI_WHEEL_LEVELS 8
-#define MINI_WHEEL_SLOTS 64
+#define MINI_WHEEL_LEVELS 8 /**< digits of a tick, in base 64 */
+#define MINI_WHEEL_SLOTS 64 /**< in a level */
 /** The last tick there is, 584 years after 0. */
 #define MINI_TICK_MAX (UINT64_MAX >> MINI_TICK_BITS)
 
@@ -37,7 +37,7 @@ struct mini_task;
 
 /** A deadline in a wheel; zero is one that is in none. */
 struct mini_timer {
-    struct mini_list link;
+    struct mini_list link; /**< in its slot */
     uint64_t tick; /**< due when the wheel comes here */
     struct mini_task *task; /**< for the owner: whom to wake */
 };
@@ -47,6 +47,7 @@ struct mini_wheel {
     uint64_t tick; /**< where it stands; nothing before it is in a slot */
     size_t count; /**< timers in it */
     uint64_t occupied[MINI_WHEEL_LEVELS]; /**< bit n: slot n has timers */
+    /** The timers. */
     struct mini_list slots[MINI_WHEEL_LEVELS][MINI_WHEEL_SLOTS];
 };
 

@@ -62,8 +62,7 @@ struct probe {
     bool misused; /* polled after READY, or a cancel was taken back */
 };
 
-static mini_poll probe_poll(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(probe_poll) {
     struct probe *self = MINI_SELF(struct probe);
 
     self->misused |= future->resume == MINI_DONE;
@@ -83,7 +82,7 @@ struct watch {
     char letter;
 };
 
-static mini_poll watch(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(watch) {
     struct watch *self = MINI_SELF(struct watch);
     MINI_BEGIN;
     MINI_AWAIT(self->inner);
@@ -135,8 +134,9 @@ static long play(poll_function *poll) {
 
     mini_self = NULL; /* should a test have failed in the middle of a run */
     options.virtual_clock = !real_clock;
-    options.shuffle_seed = seed;
+    if (seed) options.shuffle_seed = seed;
     set_scene(poll);
+    alarm(30); /* none takes that long, unless it hangs */
     mini_test_capture_begin();
     long result = mini_run(&scene.future, &options);
     mini_test_capture_end(said, sizeof said);
@@ -211,8 +211,7 @@ static uint64_t random_bits(int bits) {
 
 /* ---- G2.1: never early --------------------------------------------------- */
 
-static mini_poll sleeps_in_real_time(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(sleeps_in_real_time) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     for (self->i = 0; self->i < 3; self->i++) {
@@ -237,8 +236,7 @@ static void g2_1_real_sleep_is_not_early(void **state) {
     assert_in_range(wall_clock() - start, 18 * MINI_MS, 5 * MINI_SECOND);
 }
 
-static mini_poll prepares_a_sleep(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(prepares_a_sleep) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     mini_sleep(&self->sleeps[0], 5 * MINI_SECOND);
@@ -253,8 +251,7 @@ static void g2_1_a_sleep_counts_from_its_first_poll(void **state) {
 }
 
 /* A wake before its time is no reason to end. */
-static mini_poll wakes_a_sleeper(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(wakes_a_sleeper) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->task = spawn_watch('a', mini_sleep(&self->sleeps[0], 10 * MINI_MS));
@@ -274,8 +271,7 @@ static void g2_1_woken_early_it_sleeps_on(void **state) {
 
 /* ---- G2.2: nor late ------------------------------------------------------ */
 
-static mini_poll sleeps_exactly(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(sleeps_exactly) {
     static const uint64_t times[] = {1, TICK - 1, TICK, TICK + 1, 0, 63 * TICK,
         64 * TICK, 64 * TICK + 1, 65 * TICK, 10 * MINI_MS, MINI_SECOND, 1,
         4096 * TICK - 1, HOUR, 7, DAY, 64 * TICK - 1, YEAR, 0, MINI_US};
@@ -304,8 +300,7 @@ static void g2_2_virtual_sleep_is_exact(void **state) {
     assert_int_equal(play(sleeps_exactly), 0);
 }
 
-static mini_poll works_while_one_sleeps(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(works_while_one_sleeps) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->task = spawn_watch('s', mini_sleep(&self->sleeps[0], TICK));
@@ -324,8 +319,7 @@ static void g2_2_virtual_time_waits_for_work(void **state) {
 }
 
 /* Read once a turn, and anew in the next. */
-static mini_poll reads_the_time(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(reads_the_time) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->start = wall_clock();
@@ -345,8 +339,7 @@ static void g2_2_time_is_read_once_a_turn(void **state) {
     assert_int_equal(play_in_real_time(reads_the_time), 0);
 }
 
-static mini_poll asks_what_is_left(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(asks_what_is_left) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     (void)cx;
@@ -358,8 +351,7 @@ static mini_poll asks_what_is_left(
     MINI_END((long)(mini_now() - 5 * TICK)); /* never back */
 }
 
-static mini_poll asks_what_is_really_left(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(asks_what_is_really_left) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     (void)cx;
@@ -569,7 +561,7 @@ struct sleeper {
     int power;
 };
 
-static mini_poll sleeper(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(sleeper) {
     struct sleeper *self = MINI_SELF(struct sleeper);
     MINI_BEGIN;
     MINI_AWAIT(mini_sleep(&self->sleep, UINT64_C(1) << self->power));
@@ -581,8 +573,7 @@ static mini_poll sleeper(struct mini_future *future, struct mini_context cx) {
     MINI_END(0);
 }
 
-static mini_poll sleeps_all_lengths(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(sleeps_all_lengths) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     MINI_AWAIT(mini_sleep(&self->sleep, scene.start));
@@ -593,8 +584,7 @@ static mini_poll sleeps_all_lengths(
     MINI_END(self->count);
 }
 
-static mini_poll after_a_year(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(after_a_year) {
     scene.start = YEAR;
     future->poll = sleeps_all_lengths;
     return sleeps_all_lengths(future, cx);
@@ -607,8 +597,7 @@ static void g2_3_sleeps_of_all_lengths(void **state) {
 }
 
 /* Deadlines past the end of time are at its end. */
-static mini_poll sleeps_for_ever(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(sleeps_for_ever) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     MINI_AWAIT(mini_sleep(&self->sleep, MINI_SECOND));
@@ -696,8 +685,7 @@ static void g2_4_a_million_timers(void **state) {
     free(timers);
 }
 
-static mini_poll has_many_sleepers(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(has_many_sleepers) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     for (int i = 0; i < 100000; i++) {
@@ -716,8 +704,7 @@ static void g2_4_a_hundred_thousand_sleepers(void **state) {
 }
 
 /* Nothing is left to wait for then; and time has not moved. */
-static mini_poll cancels_a_sleep(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(cancels_a_sleep) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     MINI_AWAIT(mini_sleep(&self->sleep, 5 * MINI_MS));
@@ -743,8 +730,7 @@ static void g2_4_a_cancelled_sleep_is_gone(void **state) {
 }
 
 /* Its time had come before the cancel did: the result stands. */
-static mini_poll cancels_a_sleep_that_is_over(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(cancels_a_sleep_that_is_over) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->task = spawn_watch('a', mini_sleep(&self->sleeps[0], 5 * MINI_MS));
@@ -762,8 +748,7 @@ static void g2_4_a_sleep_that_is_over_is_not_cancelled(void **state) {
 }
 
 /* A timer of the runtime's own, that wakes nobody. */
-static mini_poll starts_a_timer(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(starts_a_timer) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     mini_timer_start(mini_self, &self->timer, 2 * TICK);
@@ -785,7 +770,7 @@ static void g2_4_a_timer_may_wake_nobody(void **state) {
 
 /* ---- G2.5: timeout ------------------------------------------------------- */
 
-static mini_poll times_out(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(times_out) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     MINI_AWAIT(mini_timeout(&self->timeout,
@@ -819,8 +804,7 @@ static void g2_5_timeout_in_time_or_not(void **state) {
         trace, "a0@20 bt@40 ix@40 c0@60 dt@60 e0@1060 f7@1060 mx@1060 ");
 }
 
-static mini_poll times_out_exactly(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(times_out_exactly) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     MINI_AWAIT(mini_sleep(&self->sleep, HOUR));
@@ -844,8 +828,7 @@ static void start_timeout(struct scene *self) {
         't', mini_timeout(&self->timeout, &self->probe.future, 20 * MINI_MS));
 }
 
-static mini_poll answers_itself(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(answers_itself) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->probe.answer = -EIO; /* no -ETIMEDOUT: that would be lost */
@@ -866,8 +849,7 @@ static void g2_5_an_answer_of_its_own_wins(void **state) {
 }
 
 /* Finished by somebody else in the turn in which the time is over. */
-static mini_poll finishes_just_in_time(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(finishes_just_in_time) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     start_timeout(self);
@@ -885,8 +867,7 @@ static void g2_5_a_result_that_was_ready_wins(void **state) {
     assert_int_equal(scene.probe.cancels, 0);
 }
 
-static mini_poll winds_down_slowly(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(winds_down_slowly) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->probe.linger = 2;
@@ -906,8 +887,7 @@ static mini_poll winds_down_slowly(
     MINI_END(self->probe.polls);
 }
 
-static mini_poll is_cancelled_meanwhile(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(is_cancelled_meanwhile) {
     scene.i = 1;
     future->poll = winds_down_slowly;
     return winds_down_slowly(future, cx);
@@ -921,8 +901,7 @@ static void g2_5_the_inner_future_is_finished(void **state) {
     assert_string_equal(trace, "c1@30 c2@40 tt@40 ");
 }
 
-static mini_poll cancels_a_timeout(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(cancels_a_timeout) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     start_timeout(self);
@@ -934,8 +913,7 @@ static mini_poll cancels_a_timeout(
     MINI_END(0);
 }
 
-static mini_poll cancels_a_timeout_early(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(cancels_a_timeout_early) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->probe.linger = self->i;
@@ -947,15 +925,13 @@ static mini_poll cancels_a_timeout_early(
     MINI_END(self->probe.cancels);
 }
 
-static mini_poll cancels_a_slow_timeout_early(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(cancels_a_slow_timeout_early) {
     scene.i = 1;
     future->poll = cancels_a_timeout_early;
     return cancels_a_timeout_early(future, cx);
 }
 
-static mini_poll cancels_a_slow_timeout(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(cancels_a_slow_timeout) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->probe.linger = 1;
@@ -969,8 +945,7 @@ static mini_poll cancels_a_slow_timeout(
     MINI_END(self->probe.cancels);
 }
 
-static mini_poll cancels_a_timeout_that_is_due(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(cancels_a_timeout_that_is_due) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     start_timeout(self);
@@ -996,8 +971,7 @@ static void g2_5_a_cancel_from_outside_is_no_timeout(void **state) {
     assert_string_equal(trace, "tx@20 ");
 }
 
-static mini_poll nests_timeouts(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(nests_timeouts) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     for (self->i = 10; self->i <= 30; self->i += 10) {
@@ -1019,7 +993,7 @@ static void g2_5_timeouts_nest(void **state) {
 }
 
 /* Sleeps 50 ms whatever comes, then 50 more if it may. */
-static mini_poll shielded(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(shielded) {
     struct sleeper *self = MINI_SELF(struct sleeper);
     MINI_BEGIN;
     MINI_AWAIT_SHIELDED(mini_sleep(&self->sleep, 50 * MINI_MS));
@@ -1029,8 +1003,7 @@ static mini_poll shielded(struct mini_future *future, struct mini_context cx) {
     MINI_END(self->power ? self->power : MINI_RESULT);
 }
 
-static mini_poll times_out_the_shielded(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(times_out_the_shielded) {
     static struct sleeper inner;
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
@@ -1053,8 +1026,7 @@ static void g2_5_a_timeout_waits_for_shielded_work(void **state) {
         trace, "s0@50 sx@50 at@50 s0@100 sx@100 b9@100 s0@150 s0@200 c0@200 ");
 }
 
-static mini_poll times_out_a_task(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(times_out_a_task) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->task = spawn_watch('w', &self->probe.future);
@@ -1071,8 +1043,7 @@ static void g2_5_a_timeout_cancels_a_joined_task(void **state) {
 }
 
 /* The task that polls it last is the one to be woken. */
-static mini_poll passes_sleep_and_timeout_on(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(passes_sleep_and_timeout_on) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     mini_sleep(&self->sleeps[0], 10 * MINI_MS);
@@ -1093,8 +1064,7 @@ static void g2_5_a_wait_may_change_hands(void **state) {
 
 /* ---- G2.6: intervals ------------------------------------------------------ */
 
-static mini_poll ticks_often(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(ticks_often) {
     static const uint64_t period = 3 * MINI_MS + 7;
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
@@ -1115,8 +1085,7 @@ static void g2_6_an_interval_does_not_drift(void **state) {
     assert_int_equal(play(ticks_often), 0);
 }
 
-static mini_poll ticks_late(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(ticks_late) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     mini_interval_start(&self->interval, 100 * TICK);
@@ -1152,8 +1121,7 @@ static void g2_6_a_late_tick_counts_what_it_missed(void **state) {
 }
 
 /* Shorter than the wheel's ticks: none is lost. */
-static mini_poll ticks_fast(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(ticks_fast) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     mini_interval_start(&self->interval, 999);
@@ -1166,13 +1134,21 @@ static mini_poll ticks_fast(
     MINI_END(0);
 }
 
+static MINI_POLL(ticks_each_ns) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    mini_interval_start(&self->interval, 1);
+    MINI_AWAIT(mini_tick(&self->tick, &self->interval));
+    MINI_END(MINI_RESULT - (long)TICK);
+}
+
 static void g2_6_short_periods_are_all_counted(void **state) {
     (void)state;
     assert_int_equal(play(ticks_fast), 0);
+    assert_int_equal(play(ticks_each_ns), 0);
 }
 
-static mini_poll cancels_a_tick(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(cancels_a_tick) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     mini_interval_start(&self->interval, 10 * MINI_MS);
@@ -1198,8 +1174,7 @@ static void g2_6_a_cancelled_tick_is_not_counted(void **state) {
     assert_string_equal(trace, "at@4 b1@10 cx@10 d1@25 e1@30 ");
 }
 
-static mini_poll starts_an_endless_interval(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(starts_an_endless_interval) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     (void)cx;
@@ -1213,8 +1188,7 @@ static struct mini_future *count_runs(void *runs) {
     return NULL;
 }
 
-static mini_poll spawns_an_endless_periodic(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(spawns_an_endless_periodic) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     (void)cx;
@@ -1230,8 +1204,7 @@ static void g2_6_a_period_of_nothing_panics(void **state) {
 
 /* ---- G2.7: periodic tasks -------------------------------------------------- */
 
-static mini_poll runs_periodically(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(runs_periodically) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     MINI_AWAIT(mini_sleep(&self->sleep, 50 * MINI_MS));
@@ -1268,7 +1241,7 @@ struct work {
 static struct work work;
 static bool work_runs, work_overlaps;
 
-static mini_poll work_poll(struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(work_poll) {
     struct work *self = MINI_SELF(struct work);
     MINI_BEGIN;
     if (self->shielded)
@@ -1291,8 +1264,7 @@ static struct mini_future *start_work(void *argument) {
     return &work.future;
 }
 
-static mini_poll works_periodically(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(works_periodically) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     self->task = mini_spawn_periodic(100 * MINI_MS, start_work, self);
@@ -1304,8 +1276,7 @@ static mini_poll works_periodically(
     MINI_END(work_overlaps);
 }
 
-static mini_poll works_undisturbed(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(works_undisturbed) {
     scene.i = true;
     future->poll = works_periodically;
     return works_periodically(future, cx);
@@ -1322,8 +1293,7 @@ static void g2_7_never_overlaps_itself(void **state) {
         "s1@100 e0@330 s2@330 e0@360 s3@400 e0@430 s4@500 e0@530 j4@530 ");
 }
 
-static mini_poll spawns_late(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(spawns_late) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     MINI_AWAIT(mini_sleep(&self->sleep, HOUR));
@@ -1334,8 +1304,7 @@ static mini_poll spawns_late(
     MINI_END(0);
 }
 
-static mini_poll leaves_a_late_spawner(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(leaves_a_late_spawner) {
     static struct scene other;
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
@@ -1352,8 +1321,7 @@ static void g2_7_ends_with_the_run(void **state) {
     assert_string_equal(trace, "r1@1 mx@1 d1@1 o0@1 ");
 }
 
-static mini_poll has_no_memory(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(has_no_memory) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     mini_test_fail_alloc_after(0);
@@ -1374,8 +1342,7 @@ static void g1_11_timers_need_no_memory(void **state) {
 
 /* ---- G2.8: idle means asleep ----------------------------------------------- */
 
-static mini_poll sleeps_a_while(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(sleeps_a_while) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     spawn_watch('a', mini_sleep(&self->sleeps[0], HOUR));
@@ -1401,8 +1368,7 @@ static void g2_8_an_idle_runtime_sleeps(void **state) {
     }
 }
 
-static mini_poll waits_for_one_deadline(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(waits_for_one_deadline) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     MINI_AWAIT(mini_sleep(&self->sleep, 20 * TICK)); /* of the lowest level */
@@ -1420,8 +1386,7 @@ static void g2_8_one_wait_for_one_deadline(void **state) {
 /* ---- what stage 1 promised, with timers ------------------------------------ */
 
 /* Whoever yields for ever does not keep the timers waiting. */
-static mini_poll yields_until_it_is_time(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(yields_until_it_is_time) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     spawn_watch('s', mini_sleep(&self->sleeps[0], MINI_MS));
@@ -1436,8 +1401,7 @@ static void g1_2_yielding_does_not_stop_time(void **state) {
     assert_int_equal(scene.stats.waits, 0);
 }
 
-static mini_poll dumps_timers(
-    struct mini_future *future, struct mini_context cx) {
+static MINI_POLL(dumps_timers) {
     struct scene *self = MINI_SELF(struct scene);
     FILE *out;
     MINI_BEGIN;

@@ -176,12 +176,6 @@ static mini_poll note_name(struct mini_future *future, struct mini_context cx) {
     return mini_ready(future, strcmp(mini_io_name(), "uring") == 0);
 }
 
-static bool on_uring(void) {
-    struct mini_future main = MINI_FUTURE(note_name, "note_name");
-
-    return run(&main, real_clock(1)) == 1;
-}
-
 /* ---- tasks -------------------------------------------------------------- */
 
 /* What most mains need. */
@@ -581,7 +575,7 @@ static const enum mini_op all_operations[] = {MINI_OP_ACCEPT, MINI_OP_CONNECT,
     MINI_OP_WRITE, MINI_OP_READABLE};
 
 /* An operation that hangs notes -ETIMEDOUT. */
-#define WITHIN(awaited) mini_timeout(&self->timeout, awaited, 5 * MINI_SECOND)
+#define WITHIN(awaited) mini_timeout(&self->timeout, awaited, 3 * MINI_SECOND)
 
 static mini_poll bad_descriptor_script(
     struct mini_future *future, struct mini_context cx) {
@@ -3874,9 +3868,15 @@ static void refuse(void) {
     struct mini_future main = MINI_FUTURE(note_name, "note_name");
     struct mini_options options = real_clock(1);
 
+    int said = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
+
     setenv("MINI_IO", "uring", 1);
-    if (mini_run(&main, &options) != -ENOSYS || refusal == EPERM)
-        _exit(SKIPPED);
+    dup2(nowhere, STDERR_FILENO); /* what it says of that */
+    if (mini_run(&main, &options) != -ENOSYS) _exit(SKIPPED);
+    dup2(said, STDERR_FILENO);
+    close(said);
+    close(nowhere);
+    refusal = ENOSYS;
 }
 
 #endif
@@ -3928,7 +3928,7 @@ static void g5_6_where_io_uring_is_refused_it_cannot_be_forced(void **state) {
         refusal = errors[i];
         in_child_process(forced, text, sizeof text);
         check(strstr(text, "io_uring") && strstr(text, "MINI_IO"));
-        check(strstr(text, strerror(refusal)) != NULL);
+        check(strstr(text, strerror(HAS_SECCOMP ? errors[i] : ENOSYS)) != NULL);
         check_equal(lines(text), 2);
     }
 }
@@ -3943,7 +3943,7 @@ struct judge {
     unsigned first; /* so many fail, */
     unsigned every; /* and then each of so many, if not 0 */
     int errors[3]; /* in turn */
-    unsigned count;
+    atomic_uint count;
 };
 
 static void *judge(void *argument) {
@@ -3981,6 +3981,12 @@ static void appoint(const int *numbers, size_t count) {
 
     if (listener < 0) _exit(SKIPPED);
     the_judge.listener = listener;
+}
+
+static bool on_uring(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    return run(&main, real_clock(1)) == 1;
 }
 
 /* A bit of everything. */
@@ -4063,7 +4069,10 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
         the_judge = (struct judge){
             .first = refusals, .errors = {EINVAL, EINVAL, EINVAL}};
         in_child_process(on_old_kernel, text, sizeof text);
-        check_equal(lines(text), refusals == 3);
+        if (refusals < 3)
+            check_equal(lines(text), 0);
+        else
+            check(strstr(text, "io_uring") && lines(text) == 1);
     }
 }
 

@@ -157,10 +157,8 @@ static int open_files(void) {
     return count;
 }
 
-/* Runs a main; its descriptors and memory must come back. What libc has
- * allocated for DUMPS, the runtime frees: these count as -1. */
-static long run_and_dump(
-    struct mini_future *main, struct mini_options options, long dumps) {
+/* Runs a main; its descriptors and memory must come back. */
+static long run(struct mini_future *main, struct mini_options options) {
     long blocks = mini_test_live_allocs();
     int files = open_files();
 
@@ -168,12 +166,8 @@ static long run_and_dump(
     long result = mini_run(main, &options);
 
     check_equal(open_files(), files);
-    check_equal(mini_test_live_allocs(), blocks - dumps);
+    check_equal(mini_test_live_allocs(), blocks);
     return result;
-}
-
-static long run(struct mini_future *main, struct mini_options options) {
-    return run_and_dump(main, options, 0);
 }
 
 /* ---- tasks -------------------------------------------------------------- */
@@ -495,9 +489,8 @@ static mini_poll all_signals_script(
 static void all_signals(void) {
     struct script self;
 
-    check_equal(run_and_dump(
-                    MINI_CALL(struct script, &self, all_signals_script, .i = 0),
-                    virtual_clock(), 1),
+    check_equal(run(MINI_CALL(struct script, &self, all_signals_script, .i = 0),
+                    virtual_clock()),
         SIGRTMAX - SIGRTMIN + 1);
 }
 
@@ -1433,8 +1426,7 @@ static void dump(void) {
     leaf_polls = 0;
     check_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
     self.fd = fd[0];
-    check_equal(
-        run_and_dump(&self.future, real_clock(), DUMPS * (long)shards), 0);
+    check_equal(run(&self.future, real_clock()), 0);
     check_noted(SIGUSR1, SIGUSR1, SIGUSR1, 0, -ECANCELED);
 }
 
@@ -1490,9 +1482,8 @@ static mini_poll unasked_script(
 static void unasked(void) {
     struct script self;
 
-    check_equal(
-        run_and_dump(MINI_CALL(struct script, &self, unasked_script, .i = 0),
-            virtual_clock(), 1),
+    check_equal(run(MINI_CALL(struct script, &self, unasked_script, .i = 0),
+                    virtual_clock()),
         1);
     check_noted(0, 1, SIGUSR1);
 }

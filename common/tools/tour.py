@@ -195,8 +195,9 @@ class Service:
         self.output += part
         return bool(part)
 
-    def wait_for(self, pattern):
-        """Its output up to the line that has the pattern; the match."""
+    def wait_for(self, pattern, words):
+        """Its output up to the line that has the pattern, which is what WORDS
+        are for people; the match."""
         limit = time.monotonic() + SECONDS
         while time.monotonic() < limit:
             lines = self.output[: self.output.rfind(b"\n") + 1]
@@ -204,8 +205,9 @@ class Service:
             if match:
                 return match
             if not self.more(limit - time.monotonic()):
-                break
-        raise Failure(f"{self.name} did not say '{pattern}'")
+                how = status(self.process.wait())
+                raise Failure(f"{self.name} {how} before it said {words}")
+        raise Failure(f"{self.name} did not say {words} in {SECONDS} s")
 
     def end(self, expected):
         """Send SIGTERM; the exit status must be the expected one."""
@@ -259,7 +261,7 @@ def serve(stage, backend, shards):
         [program(stage, "echo"), "--port", "0", "--shards", shards],
         MINI_IO=backend)
     try:
-        match = service.wait_for(LISTENING)
+        match = service.wait_for(LISTENING, "where it listens")
         if match[3] != backend:
             raise Failure(f"echo runs on {match[3]} in spite of MINI_IO")
     except BaseException:
@@ -312,7 +314,8 @@ def echo_full(stage, backend):
         sockets = echo_to(port, 2)
         say("$ kill -USR1 %1    # two connections are open: what waits where?")
         service.process.send_signal(signal.SIGUSR1)
-        service.wait_for(r"(?s)(?=.*> mini_serve)(?=.*> echo.*> echo)")
+        service.wait_for(r"(?s)(?=.*> mini_serve)(?=.*> echo.*> echo)",
+                         "what the server and both connections wait for")
         for one in sockets:
             one.close()
         service.end(0)
@@ -322,7 +325,7 @@ def echo_full(stage, backend):
 def graceful(stage):
     say("graceful: work until SIGTERM, then 100 ms of clean-up", 2)
     with Service([program(stage, "graceful")]) as service:
-        service.wait_for("working; stop me")
+        service.wait_for("working; stop me", "that it works")
         service.end(0)
         must_have("graceful", service.output.decode(errors="replace"),
                   ["cleaning up", "stopped by SIGTERM"])
@@ -349,6 +352,8 @@ def visit(stage):
     print(f"\n{bold(title)}: {STAGES[number(stage)].shows}", flush=True)
     try:
         remark = tour_of(stage)
+    except BrokenPipeError:
+        raise  # nobody reads what we show
     except (Failure, OSError) as failure:
         sys.stdout.flush()
         print(f"tour: {stage.name}: {failure}", file=sys.stderr, flush=True)

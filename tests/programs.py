@@ -1,0 +1,795 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Runs the example programs as a user would, and the echo server as peers do.
+
+    tests/programs.py stage06-signals/build
+
+Every example program of that build must say what it promises and end well. The
+echo server is looked at from outside only: what it prints, what it sends back
+to many peers at once, on every I/O backend, with both accept policies, with
+io_uring forbidden, and how it takes signals and bad options.
+
+A line a check; the last line is "N passed, N failed, N skipped". The exit
+status is 0 if none failed, 1 if some did, 2 if there is nothing to run. Every
+wait has a limit, and every process that is started is ended.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import platform
+import random
+import re
+import resource
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+SECONDS = 20  # what a program or a conversation may take
+DRAIN = 1  # what the server gives its connections on SIGTERM
+HOST = "127.0.0.1"
+WITHOUT_RING = "--without-io-uring"  # see run_without_ring
+NO_FILTER = 99  # its exit status if that cannot be had
+NOBODY = 65534
+
+
+class Failure(Exception):
+    """A check does not hold."""
+
+
+class Skip(Exception):
+    """A check cannot be made here."""
+
+
+def require(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+# --- io_uring, forbidden -----------------------------------------------------
+
+
+def run_without_ring(command):
+    """Becomes COMMAND, for whom io_uring_setup(2) fails with EPERM."""
+    class Program(ctypes.Structure):
+        _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+    load, jump_if_equal, answer = 0x20, 0x15, 0x06  # <linux/bpf_common.h>
+    io_uring_setup = 425  # on every architecture but Alpha
+    refuse, allow = 0x00050000 | errno.EPERM, 0x7FFF0000
+    code = b"".join(struct.pack("=HBBI", *line) for line in (
+        (load, 0, 0, 0), (jump_if_equal, 0, 1, io_uring_setup),
+        (answer, 0, 0, refuse), (answer, 0, 0, allow)))
+    no_new_privileges, seccomp, by_filter = 38, 22, 2
+    libc = ctypes.CDLL(None)
+    filter_ = Program(4, code)
+    if (libc.prctl(no_new_privileges, 1, 0, 0, 0) != 0
+            or libc.prctl(seccomp, by_filter, ctypes.byref(filter_)) != 0):
+        sys.exit(NO_FILTER)
+    os.execv(command[0], command)
+
+
+# --- processes ---------------------------------------------------------------
+
+
+RUNNING = set()
+
+
+def environment(backend):
+    """A clean one: nothing of the caller's but where programs are."""
+    env = {"PATH": os.environ.get("PATH", os.defpath)}
+    if backend in ("uring", "poll"):
+        env["MINI_IO"] = backend
+    return env
+
+
+def command(program, *arguments, backend=None):
+    line = [os.path.join(BUILD, program), *map(str, arguments)]
+    if backend == "forbidden":
+        line = [sys.executable, os.path.abspath(__file__), WITHOUT_RING, *line]
+    return line
+
+
+class Process:
+    """One that runs; what it says on stderr goes to a file."""
+
+    def __init__(self, program, *arguments, backend=None, **more):
+        self.said = tempfile.TemporaryFile()
+        try:
+            self.process = subprocess.Popen(
+                command(program, *arguments, backend=backend),
+                env=environment(backend), stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=self.said, **more)
+        except PermissionError as error:
+            raise Skip(f"cannot run it: {error}") from error
+        RUNNING.add(self)
+
+    def errors(self):
+        self.said.seek(0)
+        return self.said.read().decode(errors="replace")
+
+    def line(self):
+        """The next line of its output, "" at the end or when it takes long."""
+        text = b""
+        limit = time.monotonic() + SECONDS
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            while not text.endswith(b"\n"):
+                if not selector.select(max(0, limit - time.monotonic())):
+                    return ""
+                part = os.read(self.process.stdout.fileno(), 1)
+                if not part:
+                    break
+                text += part
+        return text.decode(errors="replace")
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def end(self, seconds=SECONDS):
+        """Waits for its end; the exit status, -N if signal N was its end."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"it still runs after {seconds} s") from None
+        self.close()
+        return status
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+        RUNNING.discard(self)
+
+
+def run(program, *arguments, backend=None, **more):
+    """Runs one to its end: its status, output and errors."""
+    process = Process(program, *arguments, backend=backend, **more)
+    try:
+        output = process.process.communicate(timeout=SECONDS)[0].decode()
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{program} still runs after {SECONDS} s") from None
+    finally:
+        process.close()
+    return process.process.returncode, output, process.errors()
+
+
+# --- the echo server ---------------------------------------------------------
+
+
+LISTENING = re.compile(r"listening on ([\w.:]+):(\d+) \((\w+), (\d+) shards?\)")
+
+
+class Server:
+    """An echo server that takes connections."""
+
+    def __init__(self, backend, *arguments, **more):
+        self.process = Process("echo", "--port", 0, *arguments,
+                               backend=backend, **more)
+        said = self.process.line()
+        match = LISTENING.fullmatch(said.rstrip("\n"))
+        if not match:
+            status = self.process.end()
+            errors = self.process.errors()
+            if status == NO_FILTER:
+                raise Skip("no seccomp filter can be had")
+            if os.strerror(errno.EOPNOTSUPP) in errors:
+                raise Skip(errors.strip())
+            raise Failure(f"it says {said!r} and {errors!r}")
+        self.host, self.port = match[1], int(match[2])
+        self.backend, self.shards = match[3], int(match[4])
+
+    def stop(self):
+        """SIGTERM; it must be gone soon, with status 0."""
+        self.process.send(signal.SIGTERM)
+        status = self.process.end(DRAIN + SECONDS)
+        require(status == 0, f"status {status}: {self.process.errors()}")
+        return self.process.errors()
+
+
+@contextlib.contextmanager
+def server(backend, *arguments, **more):
+    it = Server(backend, *arguments, **more)
+    try:
+        yield it
+    finally:
+        it.process.close()
+
+
+# --- peers -------------------------------------------------------------------
+
+
+def set_linger(connection):
+    """Its close will be a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                          struct.pack("ii", 1, 0))
+
+
+class Peer:
+    """Sends messages and wants each one back. Some are no good: ROLE is
+    "steady", "trickle" (a byte at a time), "half" (ends its own direction
+    before it reads) or "reset" (goes in the middle of a message)."""
+
+    def __init__(self, number, role, rounds, size):
+        self.number, self.role, self.rounds, self.size = (
+            number, role, rounds, size)
+        self.round, self.connected, self.done = 0, False, False
+        self.socket = socket.socket()
+        self.socket.setblocking(False)
+        self.unsent, self.wanted = b"", b""
+
+    def connect(self, port):
+        problem = self.socket.connect_ex((HOST, port))
+        if problem not in (0, errno.EINPROGRESS):
+            raise Failure(f"connect: {os.strerror(problem)}")
+
+    def events(self):
+        out = not self.connected or self.unsent
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if out else 0)
+
+    def next_message(self):
+        """No two of them are alike."""
+        word = f"{self.number}.{self.round}.".encode()
+        self.unsent = (word * (self.size // len(word) + 1))[:self.size]
+        self.wanted = self.unsent
+        self.round += 1
+
+    def send(self):
+        if not self.connected:
+            problem = self.socket.getsockopt(
+                socket.SOL_SOCKET, socket.SO_ERROR)
+            if problem:
+                raise Failure(f"connect: {os.strerror(problem)}")
+            self.connected = True
+            self.next_message()
+        part = self.unsent[:1] if self.role == "trickle" else self.unsent
+        if part:
+            self.unsent = self.unsent[self.socket.send(part):]
+        if self.role == "reset" and self.round == self.rounds:
+            set_linger(self.socket)
+            self.finish()
+        elif (self.role == "half" and not self.unsent
+              and self.round == self.rounds):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def receive(self):
+        part = self.socket.recv(65536)
+        ended = self.role == "half" and self.round == self.rounds
+        if not part:
+            require(ended and not self.wanted, "the connection has ended early")
+            self.finish()
+            return
+        require(self.wanted.startswith(part), f"wrong bytes: {part[:40]!r}")
+        self.wanted = self.wanted[len(part):]
+        if self.wanted or ended:
+            return
+        if self.round < self.rounds:
+            self.next_message()
+        else:
+            self.finish()
+
+    def finish(self):
+        self.socket.close()
+        self.done = True
+
+
+def role_of(number, mixed):
+    if not mixed:
+        return "steady"
+    return ("steady", "half", "steady", "reset", "trickle")[number % 5]
+
+
+def serve_peer(selector, peer, mask):
+    """One event of a peer; says whether it is done."""
+    try:
+        if mask & selectors.EVENT_WRITE:
+            peer.send()
+        if not peer.done and mask & selectors.EVENT_READ and peer.connected:
+            peer.receive()
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        raise Failure(f"a peer ({peer.role}): {error}") from error
+    if not peer.done:
+        selector.modify(peer.socket, peer.events(), peer)
+    return peer.done
+
+
+def converse(port, count, rounds=3, size=200, mixed=False):
+    """COUNT peers at once, all of them to the end."""
+    peers = [Peer(n, role_of(n, mixed), rounds,
+                  20 if role_of(n, mixed) == "trickle" else size)
+             for n in range(count)]
+    limit = time.monotonic() + SECONDS
+    with selectors.DefaultSelector() as selector:
+        try:
+            for peer in peers:
+                peer.connect(port)
+                selector.register(peer.socket, peer.events(), peer)
+            left = count
+            while left > 0:
+                require(time.monotonic() < limit,
+                        f"{left} of {count} peers wait for their bytes")
+                for key, mask in selector.select(1):
+                    if key.data.socket.fileno() < 0:
+                        continue
+                    handle = key.fileobj
+                    selector_key = selector.get_key(handle)
+                    peer = selector_key.data
+                    fd = peer.socket.fileno()
+                    if serve_peer(selector, peer, mask):
+                        selector.unregister(fd)
+                        left -= 1
+        finally:
+            for peer in peers:
+                peer.socket.close()
+
+
+def connect(port):
+    connection = socket.create_connection((HOST, port), SECONDS)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def echoes(connection, message=b"are you there?"):
+    connection.sendall(message)
+    back = b""
+    while len(back) < len(message):
+        part = connection.recv(65536)
+        if not part:
+            return False
+        back += part
+    return back == message
+
+
+# --- which checks there are --------------------------------------------------
+
+
+CHECKS = []
+
+
+def check(name):
+    def register(function):
+        CHECKS.append((name, function))
+        return function
+    return register
+
+
+def expect_output(program, *patterns, tries=1):
+    """Its output must have these, in this order, and nothing on stderr."""
+    for left in reversed(range(tries)):
+        status, output, errors = run(program)
+        found = re.search(".*".join(patterns), output, re.DOTALL)
+        if status == 0 and found and not errors:
+            return found
+    raise Failure(f"status {status}, says {output!r} and {errors!r}")
+
+
+@check("hello")
+def _():
+    expect_output("hello", "line 1\n", "line 2\n", "line 3\n", "42\n$")
+
+
+@check("pingpong")
+def _():
+    expect_output("pingpong", *(f"p{v}ng {n}\n" for n in (1, 2, 3)
+                                for v in "io"), "6 strokes\n$")
+
+
+@check("select")
+def _():
+    expect_output("select", "hare is through", "tortoise is cancelled",
+                  "tortoise has cleaned up", "winner: number 1\n$")
+
+
+@check("timers")
+def _():
+    found = expect_output(
+        "timers", r"slept 50 ms: (\d+) ms\n", r"\(in time\)\n", "timed out\n",
+        *(rf"tick {n} at (\d+) ms\n" for n in range(1, 6)), "$", tries=3)
+    slept, *ticks = map(int, found.groups())
+    require(slept >= 50, f"a sleep of 50 ms took {slept}")
+    require(ticks == sorted(ticks), f"ticks at {ticks}")
+
+
+@check("periodic")
+def _():
+    expect_output("periodic", "final count: 5\n$", tries=3)
+
+
+@check("threads")
+def _():
+    expect_output("threads", "1000000 items", "500000500000\n$")
+
+
+@check("shards")
+def _():
+    expect_output("shards", "shards", "says it is", "$")
+
+
+@check("graceful: SIGTERM and SIGINT end it, and it says which")
+def _():
+    for name in ("SIGTERM", "SIGINT"):
+        process = Process("graceful")
+        require(process.line(), "it says nothing")
+        process.send(getattr(signal, name))
+        lines = [process.line() for _ in range(3)]
+        require(process.end() == 0 and f"stopped by {name}\n" in lines,
+                f"{name}: {lines}")
+
+
+@check("graceful: the second SIGINT kills")
+def _():
+    for _ in range(3):  # within its 100 ms of clean-up, on a busy machine, too
+        process = Process("graceful")
+        require(process.line(), "it says nothing")
+        process.send(signal.SIGINT)
+        require("cleaning up" in process.line(), "it does not clean up")
+        process.send(signal.SIGINT)
+        status = process.end()
+        if status == -signal.SIGINT:
+            return
+    raise Failure(f"status {status}")
+
+
+# --- the server on every backend ---------------------------------------------
+
+
+def each_server(checks):
+    """Registers CHECKS, a function of backend, policy and shards."""
+    for backend in ("uring", "poll", "forbidden"):
+        for policy in ("spread", "reuseport"):
+            for shards in (1, 2):
+                def run_it(backend=backend, policy=policy, shards=shards):
+                    needs(backend)
+                    checks(backend, policy, shards)
+                CHECKS.append(
+                    (f"echo: {backend}, {policy}, {shards} shard(s)", run_it))
+
+
+def needs(backend):
+    if backend == "uring" and RING_MISSES:
+        raise Skip(RING_MISSES)
+    if backend == "forbidden" and platform.system() != "Linux":
+        raise Skip("seccomp is Linux's")
+
+
+def conversations(backend, policy, shards):
+    with server(backend, "--accept", policy, "--shards", shards) as it:
+        expected = "uring" if backend == "uring" else "poll"
+        require((it.host, it.backend, it.shards) == (HOST, expected, shards),
+                f"it says {it.host}, {it.backend}, {it.shards}")
+        converse(it.port, 1, rounds=20)
+        converse(it.port, 1, rounds=2, size=1 << 20)
+        converse(it.port, 50, rounds=10)
+        converse(it.port, 50, mixed=True)
+        converse(it.port, 500, mixed=True)
+        converse(it.port, 50)  # still as good as new
+        said = it.stop()
+    fell_back = backend == "forbidden" and not PORTABLE
+    lines = said.splitlines()
+    require(len(lines) == fell_back, f"it says on stderr: {said!r}")
+    require(not fell_back or "io_uring" in said, f"it says {said!r}")
+
+
+each_server(conversations)
+
+
+def five_thousand(backend):
+    needs(backend)
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    count = 5000
+    if files != resource.RLIM_INFINITY and files < count + 100:
+        raise Skip(f"a process may have {files} files only")
+    with server(backend, "--shards", 2) as it:
+        converse(it.port, count, rounds=2, mixed=True)
+        converse(it.port, 50)
+        it.stop()
+
+
+for which in ("uring", "poll", "forbidden"):
+    CHECKS.append((f"echo: {which}, 5000 connections",
+                   lambda backend=which: five_thousand(backend)))
+
+
+@check("echo_client against echo")
+def _():
+    with server(None) as it:
+        require(it.shards == (len(os.sched_getaffinity(0)) if hasattr(
+            os, "sched_getaffinity") and not PORTABLE else it.shards),
+            f"{it.shards} shards")
+        status, output, errors = run(
+            "echo_client", "--port", it.port, "--connections", 40,
+            "--messages", 25, "--size", 3000)
+        require(status == 0 and "40 of 40 connections" in output,
+                f"status {status}: {output}{errors}")
+        it.stop()
+        status, output, errors = run("echo_client", "--port", it.port)
+        require(status == 1, f"without a server: status {status}")
+    for bad in (["--port", "x"], [], ["--port", "1", "--host", "no"], ["-z"]):
+        status, output, errors = run("echo_client", *bad)
+        require(status == 2 and errors, f"{bad}: {status}, {errors!r}")
+
+
+@check("echo: --host with a name, and another address")
+def _():
+    with server(None, "--host", "localhost", "--shards", 1) as it:
+        require(it.host == "localhost", f"it says {it.host}")
+        converse(it.port, 5)
+    if platform.system() == "Linux":  # has all of 127.0.0.0/8
+        with server(None, "--host", "127.0.0.2", "--shards", 1) as it:
+            with contextlib.suppress(ConnectionRefusedError):
+                connect(it.port).close()
+                raise Failure("it listens on 127.0.0.1, too")
+
+
+# --- signals -----------------------------------------------------------------
+
+
+def backends():
+    return [b for b in ("uring", "poll") if b == "poll" or not RING_MISSES]
+
+
+@check("echo: SIGTERM and SIGINT end an idle server at once")
+def _():
+    for backend in backends():
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            with server(backend, "--shards", 2) as it:
+                started = time.monotonic()
+                it.process.send(number)
+                status = it.process.end()
+                took = time.monotonic() - started
+                require(status == 0, f"{backend}, {number}: status {status}")
+                require(took < DRAIN, f"{backend}: it took {took:.1f} s")
+                require(not it.process.errors(), it.process.errors())
+
+
+@check("echo: SIGTERM with open connections ends it after its drain time")
+def _():
+    for backend in backends():
+        with server(backend, "--shards", 2) as it:
+            peers = [connect(it.port) for _ in range(20)]
+            require(all(echoes(peer) for peer in peers), "no echo")
+            it.process.send(signal.SIGTERM)
+            status = it.process.end(DRAIN + SECONDS)
+            require(status == 0, f"{backend}: status {status}")
+            for peer in peers:
+                require(peer.recv(1) == b"", "a connection is still open")
+                peer.close()
+
+
+@check("echo: a connection goes on while the server drains")
+def _():
+    for backend in backends():
+        with server(backend, "--shards", 2) as it:
+            peer = connect(it.port)
+            require(echoes(peer), "no echo")
+            it.process.send(signal.SIGTERM)
+            refused = False
+            limit = time.monotonic() + DRAIN / 2
+            while not refused and time.monotonic() < limit:
+                try:
+                    connect(it.port).close()
+                except ConnectionError:
+                    refused = True
+            good = refused and echoes(peer)
+            peer.close()
+            require(good or time.monotonic() > limit, f"{backend}: no echo")
+            require(it.process.end() == 0, "its status is not 0")
+
+
+def talk_until_the_end(port, trouble):
+    """Four peers that never stop; that it ends on them is no trouble."""
+    with contextlib.ExitStack() as stack:
+        try:
+            peers = [stack.enter_context(connect(port)) for _ in range(4)]
+            while True:
+                message = random.randbytes(random.randrange(1, 5000))
+                for peer in peers:
+                    peer.sendall(message)
+                for peer in peers:
+                    back = b""
+                    while len(back) < len(message):
+                        part = peer.recv(65536)
+                        if not part:
+                            return
+                        back += part
+                    if back != message:
+                        trouble.append("wrong bytes")
+                        return
+        except ConnectionError:
+            return
+        except OSError as error:
+            trouble.append(str(error))
+
+
+@check("echo: SIGTERM under load ends it with status 0")
+def _():
+    for backend in backends():
+        for policy in ("spread", "reuseport"):
+            if PORTABLE and policy == "reuseport":
+                continue
+            trouble = []
+            with server(backend, "--shards", 2, "--accept", policy) as it:
+                threads = [threading.Thread(target=talk_until_the_end,
+                                            args=(it.port, trouble))
+                           for _ in range(8)]
+                for thread in threads:
+                    thread.start()
+                time.sleep(0.3)
+                it.process.send(signal.SIGTERM)
+                status = it.process.end(DRAIN + SECONDS)
+            for thread in threads:
+                thread.join(SECONDS)
+            require(status == 0, f"{backend}, {policy}: status {status}")
+            require(not trouble, f"{backend}, {policy}: {trouble}")
+
+
+@check("echo: a second SIGTERM kills")
+def _():
+    for backend in backends():
+        for _ in range(4):  # within the drain time, on a busy machine, too
+            with server(backend, "--shards", 2) as it:
+                with connect(it.port) as peer:
+                    require(echoes(peer), "no echo")
+                    it.process.send(signal.SIGTERM)
+                    time.sleep(0.1)
+                    it.process.send(signal.SIGTERM)
+                    status = it.process.end()
+            if status == -signal.SIGTERM:
+                break
+        require(status == -signal.SIGTERM, f"{backend}: status {status}")
+
+
+@check("echo: SIGUSR1 prints the tasks of all shards")
+def _():
+    for backend in backends():
+        with server(backend, "--shards", 2) as it:
+            with contextlib.ExitStack() as stack:
+                peers = [stack.enter_context(connect(it.port))
+                         for _ in range(4)]
+                require(all(echoes(peer) for peer in peers), "no echo")
+                it.process.send(signal.SIGUSR1)
+                limit = time.monotonic() + SECONDS
+                while (it.process.errors().count("> mini_recv\n") < 4
+                       and time.monotonic() < limit):
+                    time.sleep(0.01)
+                said = it.process.errors()
+                for part in ("shard 0: ", "shard 1: ", "echo > mini_recv\n",
+                             "mini_accept_next"):
+                    require(part in said, f"no {part!r} in {said!r}")
+                require(said.count("> mini_recv\n") == 4, said)
+                require(all(echoes(peer) for peer in peers), "no echo after")
+            it.stop()
+
+
+# --- what goes wrong ---------------------------------------------------------
+
+
+def refused(*arguments, backend=None, statuses=(1, 2), words=(), **more):
+    """It must say why in one line, and end."""
+    status, output, errors = run("echo", *arguments, backend=backend, **more)
+    what = f"{arguments}: status {status}, {output!r}, {errors!r}"
+    require(status in statuses and not output, what)
+    require(errors.count("\n") == 1 and errors.endswith("\n"), what)
+    require(all(word in errors for word in words), what)
+
+
+@check("echo: a bad option is told in one line")
+def _():
+    refused("--port", "x", words=["port", "x"])
+    refused("--port", "65536", words=["port", "65536"])
+    refused("--port", "-1", words=["port"])
+    refused("--port", "", words=["port"])
+    refused("--port", "80 ", words=["port"])
+    refused("--shards", "-3", words=["shards"])
+    refused("--shards", "99999999999999999999", words=["shards"])
+    refused("--accept", "both", words=["accept", "both"])
+    refused("--port")
+    refused("--bogus")
+    refused("-x")
+    refused("more")
+
+
+@check("echo: a busy port is told in one line")
+def _():
+    with server(None, "--shards", 1) as it:
+        for policy in ("spread", "reuseport"):
+            refused("--port", it.port, "--accept", policy, statuses=[1],
+                    words=[str(it.port)])
+        converse(it.port, 5)
+
+
+@check("echo: an unknown host is told in one line")
+def _():
+    name = "x" * 70  # longer than a label may be: nobody is asked
+    refused("--host", name, statuses=[1], words=[name])
+    refused("--host", "192.0.2.1", statuses=[1], words=["192.0.2.1"])
+
+
+@check("echo: a privileged port is told in one line")
+def _():
+    first = 1024
+    with contextlib.suppress(OSError), open(
+            "/proc/sys/net/ipv4/ip_unprivileged_port_start",
+            encoding="ascii") as file:
+        first = int(file.read())
+    if first <= 79:
+        raise Skip(f"every port from {first} on is free for all here")
+    more = {}
+    if os.geteuid() == 0:
+        more = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    refused("--port", 79, statuses=[1], words=["79"], **more)
+
+
+@check("echo: a backend that is not there is told in one line")
+def _():
+    refused("--port", 0, backend=None, statuses=[1], words=["MINI_IO", "fast"],
+            mini_io="fast")
+
+
+@check("echo: io_uring forced where it is forbidden is told in one line")
+def _():
+    needs("forbidden")
+    refused("--port", 0, "--shards", 2, backend="forbidden", statuses=[1],
+            words=["io_uring"], mini_io="uring")
+
+
+@check("echo: too few descriptors to start are told")
+def _():
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
+
+    status, output, errors = run("echo", "--port", 0, "--shards", 8,
+                                 backend="poll", preexec_fn=few)
+    require(status in (1, 2) and errors.count("\n") == 1 and not output,
+            f"status {status}, {output!r}, {errors!r}")
+
+
+# --- the whole ---------------------------------------------------------------
+
+
+def raise_open_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 20000 if hard == resource.RLIM_INFINITY else min(hard, 20000)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def why_no_ring():
+    """Why the io_uring backend cannot be used here; "" if it can."""
+    try:
+        with server("uring", "--shards", 1) as it:
+            it.stop()
+        return ""
+    except (Failure, Skip) as reason:
+        return f"io_uring cannot be used: {reason}"
+
+
+def main():
+    passed = failed = skipped = 0
+    for name, function in CHECKS:
+        try:
+            function()
+            passed += 1
+            print(f"ok       {name}", flush=True)
+        except Skip as reason:
+            skipped += 1
+            print(f"skipped  {name}: {reason}", flush=True)
+        except (Failure, OSError) as reason:
+            failed += 1
+            print(f"FAILED   {name}: {reason}", flush=True)
+        finally:
+            for process in list(RUNNING):
+                process.close()
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
