@@ -90,7 +90,7 @@ clean:
 ## The machine:
 ##   make doctor          what is here, what is missing, and what to do about it
 ##   make deps            installs what is missing (apt, dnf, pacman or brew)
-##   make deps-docs       the same for `make docs`: Doxygen and Graphviz
+##   make deps-docs       the same for `make docs`: Doxygen
 ##
 ## PORTABLE=1 with any of them builds with POSIX alone; V=1 shows the commands.
 
@@ -122,7 +122,7 @@ check-clang:
 	done
 
 check-docs:
-	@command -v doxygen >/dev/null && command -v dot >/dev/null || { \
+	@command -v doxygen >/dev/null || { \
 	    echo "skipped: no Doxygen here ('make deps-docs' installs it)"; \
 	    exit; }; $(PYTHON) docs/build.py
 
@@ -159,7 +159,6 @@ endef
 define AUTHOR
 need 'command -v $(PYTHON)' python3 python3 python python3
 need 'command -v doxygen' doxygen doxygen doxygen doxygen
-need 'command -v dot' graphviz graphviz graphviz graphviz
 endef
 
 define INSTALLER

@@ -22,8 +22,7 @@ static atomic_bool has_failed;
 #ifdef __APPLE__ /* its linker has no --wrap */
 
 void mini_test_fail_alloc_after(long successes) {
-    if (successes >= 0)
-        skip();
+    if (successes >= 0) skip();
 }
 
 #else
@@ -60,8 +59,7 @@ static bool must_fail(void) {
 }
 
 static void *counted(void *block) {
-    if (block != NULL)
-        live_blocks++;
+    if (block != NULL) live_blocks++;
     return block;
 }
 
@@ -86,16 +84,13 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size) {
 int __wrap_posix_memalign(void **block, size_t alignment, size_t size) {
     int error = ENOMEM;
 
-    if (!must_fail())
-        error = __real_posix_memalign(block, alignment, size);
-    if (error == 0)
-        live_blocks++;
+    if (!must_fail()) error = __real_posix_memalign(block, alignment, size);
+    if (error == 0) live_blocks++;
     return error;
 }
 
 void __wrap_free(void *block) {
-    if (block != NULL)
-        live_blocks--;
+    if (block != NULL) live_blocks--;
     __real_free(block);
 }
 
@@ -148,8 +143,7 @@ static void show_captured(void) {
     ssize_t n;
 
     while ((n = pread(fileno(captured), part, sizeof part, at)) > 0) {
-        if (write(real_stderr, part, (size_t)n) != n)
-            break;
+        if (write(real_stderr, part, (size_t)n) != n) break;
         at += n;
     }
 }
@@ -168,14 +162,12 @@ static pid_t test_process; /* a test's children are none of our business */
 static void say(const char *text) {
     int fd = captured != NULL ? real_stderr : STDERR_FILENO;
 
-    if (write(fd, text, strlen(text)) < 0)
-        _exit(2);
+    if (write(fd, text, strlen(text)) < 0) _exit(2);
 }
 
 static void on_alarm(int number) {
     (void)number;
-    if (getpid() != test_process)
-        return;
+    if (getpid() != test_process) return;
     say("\nwatchdog: no end in sight of ");
     say(current->name);
     say(", the program is stopped\n");
@@ -185,8 +177,7 @@ static void on_alarm(int number) {
 /* Also where an assertion of the runtime or a sanitizer's report ends. */
 static void on_abort(int number) {
     (void)number;
-    if (captured != NULL && getpid() == test_process)
-        show_captured();
+    if (captured != NULL && getpid() == test_process) show_captured();
 }
 
 static int set_up(void **state) {
@@ -233,8 +224,7 @@ static size_t choose(struct CMUnitTest *chosen, const struct CMUnitTest *tests,
     size_t first = 0, n = 0;
 
     for (size_t i = 0; i < count; i++)
-        if (strcmp(tests[i].name, after) == 0)
-            first = i + 1;
+        if (strcmp(tests[i].name, after) == 0) first = i + 1;
     for (size_t i = first; i < count; i++)
         if (fits(tests[i].name, pattern))
             chosen[n++] = (struct CMUnitTest){
@@ -274,8 +264,7 @@ int mini_test_main(
     const char *pattern = argc > used ? argv[used] : "*";
     int status = 2;
 
-    if (chosen == NULL)
-        return 2;
+    if (chosen == NULL) return 2;
     size_t n = choose(chosen, tests, count, skipping ? argv[2] : "", pattern);
 
     if (n > 0 && !list)
@@ -284,8 +273,7 @@ int mini_test_main(
         fprintf(stderr, "no test fits '%s': see %s --list\n", pattern, argv[0]);
     else
         status = 0;
-    for (size_t i = 0; list && i < n; i++)
-        puts(chosen[i].name);
+    for (size_t i = 0; list && i < n; i++) puts(chosen[i].name);
     free(chosen);
     return status;
 }
