@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SLOW 20
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -31,7 +31,7 @@
 #endif
 #endif
 #ifndef SLOW
-#define SLOW 1 /* how many times slower than usual this build is */
+#define SLOW 4 /* how many times less than in an hour's soak is done */
 #endif
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))

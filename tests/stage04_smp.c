@@ -1258,7 +1258,8 @@ static MINI_POLL(end_with_tries) {
 static void g4_6_after_the_stop_nothing_begins(void **state) {
     (void)state;
     for (int round = 0; round < 20; round++) {
-        calls = refused = 0;
+        calls = 0;
+        refused = 0;
         assert_int_equal(run(end_with_tries, 2), 0);
         assert_int_equal(refused, 2);
         assert_as_expected();

@@ -2463,6 +2463,35 @@ static void g5_2_the_end_of_a_stream_closes_what_it_has_taken(void **state) {
     }
 }
 
+static mini_poll stream_again_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    mini_accept_stream(&s->stream, s->fd[0]);
+    STEP(mini_accept_end(&s->stream)); /* before it has begun */
+    for (; s->i < 3; s->i++) {
+        connect_peers(self, 3);
+        MINI_AWAIT(mini_accept_next(&s->stream));
+        NOTE(MINI_RESULT >= 0 && close((int)MINI_RESULT) == 0);
+        STEP(mini_accept_end(&s->stream));
+        STEP(mini_accept_end(&s->stream));
+    }
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(0);
+}
+
+static void g5_2_a_stream_that_was_ended_can_go_on(void **state) {
+    static struct queue self;
+
+    (void)state;
+    make_queue(&self, stream_again_script, false);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    assert_notes(0, 1, 0, 0, 1, 0, 0, 1, 0, 0);
+    free_queue(&self);
+}
+
 static mini_poll stream_cancel_script(
     struct mini_future *future, struct mini_context cx) {
     struct queue *self = MINI_SELF(struct queue);
@@ -4135,6 +4164,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_a_stream_gives_connections_in_order),
     cmocka_unit_test(g5_2_a_stream_at_its_high_water_mark_takes_no_more),
     cmocka_unit_test(g5_2_the_end_of_a_stream_closes_what_it_has_taken),
+    cmocka_unit_test(g5_2_a_stream_that_was_ended_can_go_on),
     cmocka_unit_test(g5_2_a_cancelled_wait_leaves_connections_in_the_stream),
     cmocka_unit_test(g5_6_a_stream_without_multishot_and_its_errors),
     cmocka_unit_test(g1_11_a_stream_without_memory_goes_on),
