@@ -28,7 +28,7 @@ tour: ready
 
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
-CHECKS   := format ladder guarantees clang docs portable
+CHECKS   := format ladder guarantees clang docs portable programs
 VARIANTS := plain,asan,tsan,portable
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
@@ -42,7 +42,7 @@ check: ready
 ## One stage:
 ##   make stage03         builds stage 3: library and examples (01 to 06)
 ##   make test-03         tests of stages 1 to 3 on stage 3; T=pattern chooses
-##   make diff-03         what stage 3 changed from stage 2; STAT=1: figures
+##   make diff-03         what stage 3 changed from 2; STAT=1: figures, FULL=1: all
 
 .PHONY: all
 STAGES := $(NUMBERS:%=stage%)
@@ -60,7 +60,8 @@ $(TESTS): test-%: python
 DIFFS := $(patsubst %,diff-%,$(filter-out 01,$(NUMBERS)))
 .PHONY: $(DIFFS)
 $(DIFFS): diff-%: python
-	@$(PYTHON) common/tools/diff.py $* $(if $(STAT),--stat)
+	@$(PYTHON) common/tools/diff.py $* $(if $(STAT),--stat) \
+	    $(if $(FULL),--full)
 
 ##
 ## All stages:
@@ -76,7 +77,8 @@ $(DIFFS): diff-%: python
 ladder: python
 	@$(PYTHON) common/tools/ladder.py
 lift: python
-	@$(PYTHON) common/tools/lift.py $(FROM)
+	@$(PYTHON) common/tools/lift.py $(FROM) $(if $(BASE),--base $(BASE)) \
+	    $(if $(DRY),--dry-run)
 guarantees: python
 	@$(PYTHON) common/tools/guarantees.py
 format:
@@ -125,6 +127,10 @@ check-docs:
 	@command -v doxygen >/dev/null || { \
 	    echo "skipped: no Doxygen here ('make deps-docs' installs it)"; \
 	    exit; }; $(PYTHON) docs/build.py
+
+check-programs:
+	@$(MAKE) -s -C stage06-signals && \
+	    $(PYTHON) tests/programs.py stage06-signals/build
 
 check-portable:
 	@$(PYTHON) common/tools/portable.py

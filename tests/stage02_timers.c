@@ -513,7 +513,10 @@ static void model_advance(uint64_t tick) {
 
 static void assert_next_fits(void) {
     uint64_t next = mini_wheel_next(&wheel), first = earliest();
+    size_t count = 0;
 
+    for (int i = 0; i < MODEL; i++) count += due[i] != UINT64_MAX;
+    assert_int_equal(wheel.count, count);
     assert_true(next <= first && next >= wheel.tick);
     if (first >> 6 == wheel.tick >> 6 || first == UINT64_MAX)
         assert_int_equal(next, first); /* nothing to move before it */
@@ -647,6 +650,7 @@ static void g2_4_the_wheel_forgets_what_is_cancelled(void **state) {
             assert_false(mini_list_linked(&timers[which].link));
         }
         assert_int_equal(mini_wheel_next(&wheel), UINT64_MAX);
+        assert_int_equal(wheel.count, 0);
     }
     assert_null(mini_wheel_expire(&wheel, MINI_TICK_MAX));
     mini_wheel_init(&wheel);

@@ -1604,6 +1604,7 @@ static mini_poll race_script(
         for (s->j = s->i / 2 % 3; s->j > 0; s->j--) A_TURN(s);
         if (s->i % 2) raw_send(s->fd[1], &(char){pattern((size_t)s->i)}, 1);
         for (s->j = s->i / 6 % 3; s->j > 0; s->j--) A_TURN(s);
+        if (s->i / 18 % 2) MINI_AWAIT(mini_yield(&s->yield)); /* same turn */
         mini_cancel(s->task[0]);
         if (s->i % 2 == 0)
             raw_send(s->fd[1], &(char){pattern((size_t)s->i)}, 1);
@@ -1648,6 +1649,7 @@ static mini_poll accept_race_script(
         for (self->j = self->i / 2 % 3; self->j > 0; self->j--) A_TURN(self);
         if (self->i % 2) reset(raw_connect(&self->address));
         for (self->j = self->i / 6 % 3; self->j > 0; self->j--) A_TURN(self);
+        if (self->i / 18 % 2) MINI_AWAIT(mini_yield(&self->yield));
         mini_cancel(self->task[0]);
         if (self->i % 2 == 0) reset(raw_connect(&self->address));
         MINI_AWAIT(mini_join(&self->join, self->task[0]));
@@ -3394,6 +3396,37 @@ static void g5_10_fifty_busy_connections_share_system_calls(void **state) {
     check(enters > 0 && enters < BUSY * REQUESTS / 2);
 }
 
+/* That is only as good as the counter is. */
+static mini_poll count_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    SETTLE(self);
+    self->sum = (long)mini_stats()->enters;
+    self->j = (long)mini_stats()->turns;
+    for (self->i = 0; self->i < 50000; self->i++)
+        MINI_AWAIT(mini_yield(&self->yield));
+    NOTE((long)mini_stats()->turns - self->j > 300);
+    NOTE((long)mini_stats()->enters - self->sum);
+    self->sum = (long)mini_stats()->enters;
+    for (self->i = 0; self->i < 10; self->i++)
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    NOTE((long)mini_stats()->enters - self->sum);
+    MINI_END(strcmp(mini_io_name(), "uring") == 0);
+}
+
+static void g5_10_enters_are_counted(void **state) {
+    struct script self;
+    long uring = run(
+        MINI_CALL(struct script, &self, count_script, .i = 0), real_clock(1));
+
+    (void)state;
+    check_equal(noted[0], true);
+    if (uring) check_equal(noted[1], 0); /* it had none to make */
+    check(noted[2] >= 10 && noted[2] < 50); /* to wait is one */
+}
+
 struct idler {
     struct mini_future future;
     struct mini_remote remote;
@@ -4179,6 +4212,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
+    cmocka_unit_test(g5_10_enters_are_counted),
     cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
     cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
     cmocka_unit_test(g4_5_shards_do_io_at_the_same_time),

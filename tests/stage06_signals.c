@@ -626,6 +626,67 @@ static void g6_1_who_waits_for_a_signal_is_no_deadlock(void **state) {
     }
 }
 
+/* The other shards turn all the while, and must not take what is shard 0's. */
+struct spinner {
+    struct mini_future future;
+    struct mini_yield yield;
+    atomic_bool *stop;
+};
+
+static mini_poll spinner(struct mini_future *future, struct mini_context cx) {
+    struct spinner *self = MINI_SELF(struct spinner);
+
+    MINI_BEGIN;
+    while (!*self->stop) MINI_AWAIT(mini_yield(&self->yield));
+    MINI_END(0);
+}
+
+struct among_spinners {
+    struct mini_future future;
+    struct spinner there[MAX_SHARDS];
+    struct mini_remote remote[MAX_SHARDS];
+    struct mini_signal_wait wait;
+    struct mini_yield yield;
+    struct mini_task *waiter;
+    struct mini_join join;
+    atomic_bool stop;
+    long i, good;
+};
+
+static mini_poll among_spinners(
+    struct mini_future *future, struct mini_context cx) {
+    struct among_spinners *self = MINI_SELF(struct among_spinners);
+
+    MINI_BEGIN;
+    for (unsigned i = 1; i < mini_shard_count(); i++) {
+        self->there[i] =
+            MINI_FRAME(struct spinner, spinner, .stop = &self->stop);
+        mini_detach(background(
+            mini_spawn_on(&self->remote[i], i, &self->there[i].future)));
+    }
+    for (; self->i < 300; self->i++) {
+        self->waiter = background(wait_for(&self->wait, SIGUSR2, 0));
+        if (self->i % 2) MINI_AWAIT(mini_yield(&self->yield));
+        send_self(SIGUSR2);
+        MINI_AWAIT(mini_join(&self->join, self->waiter));
+        self->good += MINI_RESULT == SIGUSR2;
+    }
+    self->stop = true;
+    MINI_END(self->good);
+}
+
+static void keep_apart(void) {
+    struct among_spinners self = {
+        .future = MINI_FUTURE(among_spinners, "among_spinners")};
+
+    check_equal(run(&self.future, real_clock()), 300);
+}
+
+static void g6_1_busy_shards_leave_signals_to_the_first(void **state) {
+    (void)state;
+    for (shards = 2; shards <= 3; shards++) assert_good(keep_apart);
+}
+
 /* ---- G6.1: whose signals ------------------------------------------------ */
 
 static mini_poll guest_script(
@@ -1712,6 +1773,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_cancel_races_with_a_signal_and_none_is_lost),
     cmocka_unit_test(g6_1_a_wait_on_another_shard_is_cancelled),
     cmocka_unit_test(g6_1_who_waits_for_a_signal_is_no_deadlock),
+    cmocka_unit_test(g6_1_busy_shards_leave_signals_to_the_first),
     cmocka_unit_test(g6_1_a_second_run_at_the_same_time_is_ebusy),
     cmocka_unit_test(g6_1_each_run_begins_without_signals),
     cmocka_unit_test(g6_2_tasks_have_the_drain_time_to_end),
