@@ -67,6 +67,7 @@ static MINI_POLL(end_poll) {
     while (self->first < self->count) close(self->fds[self->first++]);
     free(self->fds);
     self->fds = NULL;
+    self->first = self->count = self->room = 0;
     return finish(self, 0);
 }
 

@@ -28,10 +28,11 @@ int mini_listen(const char *host, unsigned port, bool reuseport) {
     if (getaddrinfo(host ? host : "127.0.0.1", service, &hints, &found) != 0)
         return -EADDRNOTAVAIL;
     int fd = socket(found->ai_family, SOCK_STREAM, 0);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited */
-    if (fd < 0 || (reuseport && mini_set_reuseport(fd) < 0) ||
+    if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        /* inherited by the connections */
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+        (reuseport && mini_set_reuseport(fd) < 0) ||
         bind(fd, found->ai_addr, found->ai_addrlen) < 0 ||
         listen(fd, BACKLOG) < 0)
         error = -errno;
