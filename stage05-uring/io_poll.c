@@ -99,24 +99,26 @@ static void take_out(struct poll_set *set, struct mini_io *operation) {
     set->operations[operation->index]->index = operation->index;
 }
 
-/* What cannot block needs no descriptor that is ready; connect is begun here. */
-static long begin(struct mini_io *operation) {
-    int flags = fcntl(operation->fd, F_GETFL);
-    switch (operation->op) {
-    case MINI_OP_CLOSE:
-    case MINI_OP_SHUTDOWN: return carry_out(operation);
-    case MINI_OP_ACCEPT:
-        fcntl(operation->fd, F_SETFL, flags | O_NONBLOCK);
-        return -EAGAIN;
-    case MINI_OP_CONNECT:
-        fcntl(operation->fd, F_SETFL, flags | O_NONBLOCK);
-        if (connect(operation->fd, operation->from,
-                (socklen_t)operation->length) == 0)
-            return 0;
+/* Tries at once what does not block. A read or write may, on a blocking
+ * descriptor, so it waits; not for ever on one that is never ready for it. */
+static long begin(struct mini_io *io) {
+    bool waits = io->op == MINI_OP_READ || io->op == MINI_OP_WRITE ||
+        io->op == MINI_OP_READABLE;
+    bool opens = io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT;
+    if (!waits && !opens) return carry_out(io);
+    int flags = fcntl(io->fd, F_GETFL);
+    if (flags < 0) return -errno;
+    if (opens) fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
+    if (io->op == MINI_OP_ACCEPT) return carry_out(io);
+    if (io->op == MINI_OP_CONNECT) {
+        if (connect(io->fd, io->from, (socklen_t)io->length) == 0) return 0;
         return errno == EINPROGRESS ? -EAGAIN : -errno;
-    case MINI_OP_SEND: return carry_out(operation); /* there is room mostly */
-    default: return -EAGAIN;
     }
+    int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
+    if (io->op != MINI_OP_READABLE &&
+        (io->length == 0 || (flags & O_ACCMODE) == never))
+        return carry_out(io);
+    return -EAGAIN;
 }
 
 static void start(struct mini_io_shard *io, struct mini_io *operation) {

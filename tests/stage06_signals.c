@@ -482,6 +482,10 @@ static mini_poll all_signals_script(
         send_self((int)self->i);
         MINI_AWAIT(mini_join(&self->join, self->task[0]));
         self->sum += MINI_RESULT == self->i;
+        send_self((int)self->i); /* nobody waits for that one yet */
+        SETTLE(self);
+        MINI_AWAIT(WAIT((int)self->i, 0));
+        self->sum -= MINI_RESULT != self->i;
     }
     MINI_END(self->sum - (long)COUNT_OF(some));
 }
@@ -499,6 +503,40 @@ static void g6_1_any_signal_can_be_waited_for(void **state) {
 
     (void)state;
     assert_good_saying(all_signals, text, sizeof text);
+}
+
+/* Others do what they did before. */
+static mini_poll only_one_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(WAIT(SIGWINCH, 0));
+    send_self(SIGWINCH); /* which would have been ignored */
+    STEP(WAIT(SIGWINCH, 0));
+    raise(SIGQUIT);
+    MINI_END(0);
+}
+
+static void only_one(void) {
+    struct script self;
+
+    run(MINI_CALL(struct script, &self, only_one_script, .i = 0),
+        virtual_clock());
+}
+
+static void only_that_one(void) {
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    sigaction(SIGQUIT, &ignore, NULL);
+    only_one();
+    check_noted(-ETIMEDOUT, SIGWINCH);
+}
+
+static void g6_1_signals_nobody_waits_for_are_left_alone(void **state) {
+    (void)state;
+    assert_dies(only_one, SIGQUIT);
+    assert_good(only_that_one);
 }
 
 /* A signal and a cancel in every order and distance: it is delivered once. */
@@ -1770,6 +1808,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_a_signal_waits_for_who_will_wait_for_it),
     cmocka_unit_test(g6_1_who_waits_gets_the_signals_of_his_set_only),
     cmocka_unit_test(g6_1_any_signal_can_be_waited_for),
+    cmocka_unit_test(g6_1_signals_nobody_waits_for_are_left_alone),
     cmocka_unit_test(g6_1_cancel_races_with_a_signal_and_none_is_lost),
     cmocka_unit_test(g6_1_a_wait_on_another_shard_is_cancelled),
     cmocka_unit_test(g6_1_who_waits_for_a_signal_is_no_deadlock),
