@@ -44,11 +44,13 @@ struct program {
     struct mini_future future;
     struct mini_server server;
     struct mini_server_options options;
+    bool runs; /* the runtime has started */
 };
 
 static mini_poll program(struct mini_future *future, struct mini_context cx) {
     struct program *self = MINI_SELF(struct program);
     MINI_BEGIN;
+    self->runs = true;
     int error = mini_server_open(&self->server, &self->options);
     if (error < 0) {
         fprintf(stderr, "echo: cannot listen on %s:%u: %s\n",
@@ -81,9 +83,8 @@ static enum mini_accept_policy policy(const char *text) {
 }
 
 static void usage(void) {
-    fputs("usage: echo [--port P] [--shards N] [--host H] "
-          "[--accept spread|reuseport]\n"
-          "P 0, the default: a free port; N 0, the default: one a CPU\n",
+    fputs("usage: echo [--port P (0: a free one)] [--shards N (0: one a CPU)] "
+          "[--host H] [--accept spread|reuseport]\n",
         stderr);
     exit(2);
 }
@@ -97,6 +98,7 @@ int main(int argc, char **argv) {
     struct mini_server_options server = {
         .host = "127.0.0.1", .frame = sizeof(struct conn), .serve = serve};
     struct program frame;
+    opterr = 0; /* one line says it all: usage */
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (c == 'p')
             server.port = number("port", optarg, 65535);
@@ -112,5 +114,8 @@ int main(int argc, char **argv) {
     if (optind < argc) usage();
     long result = mini_run(
         MINI_CALL(struct program, &frame, program, .options = server), &run);
+    if (result < 0 && !frame.runs && result != -EPERM && result != -ENOSYS &&
+        result != -EINVAL) /* of the I/O backend, which has said why */
+        fprintf(stderr, "echo: cannot start: %s\n", strerror((int)-result));
     return result == 0 ? 0 : 1;
 }
