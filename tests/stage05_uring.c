@@ -1325,7 +1325,7 @@ static const char *const waiting_names[] = {"recv", "read", "readable", "send",
 struct waiting {
     struct script script;
     int what;
-    bool by_timeout; /* or by mini_cancel */
+    enum { BY_CANCEL, BY_CANCEL_AT_ONCE, BY_TIMEOUT, WAYS } way;
 };
 
 static struct mini_future *wait_for(
@@ -1352,12 +1352,15 @@ static mini_poll waiting_script(
     struct script *s = &self->script;
 
     MINI_BEGIN;
-    if (self->by_timeout) {
+    if (self->way == BY_TIMEOUT) {
         STEP(mini_timeout(&s->timeout, wait_for(self, &s->io[0]), 2 * MINI_MS));
         MINI_RETURN(s->io[0].future.result);
     }
     s->task[0] = background(wait_for(self, &s->io[0]));
-    SETTLE(s);
+    if (self->way == BY_CANCEL_AT_ONCE)
+        MINI_AWAIT(mini_yield(&s->yield)); /* it has begun in this turn */
+    else
+        SETTLE(s);
     NOTE(ended(&s->io[0].future));
     mini_cancel(s->task[0]);
     mini_cancel(s->task[0]);
@@ -1373,16 +1376,17 @@ static mini_poll waiting_script(
 }
 
 static void cancel_waiting(
-    int what, enum kind kind, bool nonblocking, bool by_timeout) {
+    int what, enum kind kind, bool nonblocking, int way) {
     struct waiting self = {.script.future = MINI_FUTURE(waiting_script, "it"),
         .what = what,
-        .by_timeout = by_timeout};
+        .way = way};
+    bool by_timeout = way == BY_TIMEOUT;
     size_t filled = 0;
     int fd[2];
 
     open_pair(kind, nonblocking, fd);
     snprintf(variant + strlen(variant), sizeof variant - strlen(variant),
-        ", %s, %s", waiting_names[what], by_timeout ? "timeout" : "cancel");
+        ", %s, way %d", waiting_names[what], way);
     memset(self.script.buffer, 'c', sizeof self.script.buffer);
     memcpy(self.script.fd, fd, sizeof fd);
     if (what >= WAITING_SEND) filled = fill_up(fd[1], 'f');
@@ -1405,35 +1409,38 @@ static void cancel_waiting(
     close_pair(fd);
 }
 
+static void cancel_each(bool nonblocking, int way) {
+    cancel_waiting(WAITING_RECV, UNIX_SOCKETS, nonblocking, way);
+    cancel_waiting(WAITING_RECV, TCP_SOCKETS, nonblocking, way);
+    cancel_waiting(WAITING_READ, UNIX_SOCKETS, nonblocking, way);
+    cancel_waiting(WAITING_READ, PIPE, nonblocking, way);
+    cancel_waiting(WAITING_READABLE, PIPE, nonblocking, way);
+    cancel_waiting(WAITING_SEND, UNIX_SOCKETS, nonblocking, way);
+    cancel_waiting(WAITING_SEND_ALL, UNIX_SOCKETS, nonblocking, way);
+    cancel_waiting(WAITING_WRITE, PIPE, nonblocking, way);
+}
+
 static void g5_2_cancel_of_an_operation_that_waits(void **state) {
     (void)state;
-    for (int i = 0; i < 4; i++) {
-        bool nonblocking = i & 1, by_timeout = i & 2;
-
-        cancel_waiting(WAITING_RECV, UNIX_SOCKETS, nonblocking, by_timeout);
-        cancel_waiting(WAITING_RECV, TCP_SOCKETS, nonblocking, by_timeout);
-        cancel_waiting(WAITING_READ, UNIX_SOCKETS, nonblocking, by_timeout);
-        cancel_waiting(WAITING_READ, PIPE, nonblocking, by_timeout);
-        cancel_waiting(WAITING_READABLE, PIPE, nonblocking, by_timeout);
-        cancel_waiting(WAITING_SEND, UNIX_SOCKETS, nonblocking, by_timeout);
-        cancel_waiting(WAITING_SEND_ALL, UNIX_SOCKETS, nonblocking, by_timeout);
-        cancel_waiting(WAITING_WRITE, PIPE, nonblocking, by_timeout);
+    for (int way = 0; way < WAYS; way++) {
+        cancel_each(false, way);
+        cancel_each(true, way);
     }
 }
 
 static void g5_2_cancel_of_an_accept_that_waits(void **state) {
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2 * WAYS; i++) {
         struct waiting self = {
             .script.future = MINI_FUTURE(waiting_script, "it"),
             .what = WAITING_ACCEPT,
-            .by_timeout = i & 2};
+            .way = i / 2};
         int listener = bound_socket(8, &self.script.address);
 
         set_nonblocking(listener, i & 1);
         self.script.fd[0] = listener;
         check_equal(run(&self.script.future, virtual_clock()), -ECANCELED);
-        if (self.by_timeout)
+        if (self.way == BY_TIMEOUT)
             assert_notes(-ETIMEDOUT);
         else
             assert_notes(0, -ECANCELED);
@@ -1446,11 +1453,11 @@ static void g5_2_cancel_of_an_accept_that_waits(void **state) {
 /* A listening socket whose queue is full leaves connects waiting. */
 static void g5_2_cancel_of_a_connect_that_waits(void **state) {
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2 * WAYS; i++) {
         struct waiting self = {
             .script.future = MINI_FUTURE(waiting_script, "it"),
             .what = WAITING_CONNECT,
-            .by_timeout = i & 2};
+            .way = i / 2};
         int listener = bound_socket(0, &self.script.address);
         int queue[8];
         size_t queued = 0;
@@ -1475,7 +1482,7 @@ static void g5_2_cancel_of_a_connect_that_waits(void **state) {
         close(self.script.fd[1]);
         if (!full) skip(); /* a system that queues more than it was told */
         check_equal(result, -ECANCELED);
-        if (self.by_timeout)
+        if (self.way == BY_TIMEOUT)
             assert_notes(-ETIMEDOUT);
         else
             assert_notes(0, -ECANCELED);
@@ -4216,15 +4223,9 @@ static void hurried(void) {
 
     if (!on_uring()) _exit(SKIPPED); /* it does not wait in operations */
     appoint(enter, COUNT_OF(enter));
-    for (int i = 0; i < 4; i++) {
-        bool nonblocking = i & 1, by_timeout = i & 2;
-
-        cancel_waiting(WAITING_RECV, UNIX_SOCKETS, nonblocking, by_timeout);
-        cancel_waiting(WAITING_RECV, TCP_SOCKETS, nonblocking, by_timeout);
-        cancel_waiting(WAITING_READ, PIPE, nonblocking, by_timeout);
-        cancel_waiting(WAITING_SEND, UNIX_SOCKETS, nonblocking, by_timeout);
-        cancel_waiting(WAITING_SEND_ALL, UNIX_SOCKETS, nonblocking, by_timeout);
-        cancel_waiting(WAITING_WRITE, PIPE, nonblocking, by_timeout);
+    for (int way = 0; way < WAYS; way++) {
+        cancel_each(false, way);
+        cancel_each(true, way);
     }
     full(UNIX_SOCKETS, true);
     full(PIPE, false);
