@@ -17,6 +17,7 @@ wait has a limit, and every process that is started is ended.
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import platform
 import random
@@ -105,6 +106,8 @@ class Process:
                  **more):
         forbidden = forbidden or backend == "forbidden"
         self.said = tempfile.TemporaryFile()
+        # we read what it shares with us: its writes go to the end all the same
+        fcntl.fcntl(self.said, fcntl.F_SETFL, os.O_APPEND)
         try:
             self.process = subprocess.Popen(
                 command(program, arguments, forbidden),
