@@ -681,7 +681,7 @@ def _():
                     time.sleep(0.01)
                 said = it.process.errors()
                 for part in ("shard 0: ", "shard 1: ", "echo > mini_recv\n",
-                             "mini_accept_next"):
+                             "acceptor_poll > "):
                     require(part in said, f"no {part!r} in {said!r}")
                 require(said.count("> mini_recv\n") == 4, said)
                 require(all(echoes(peer) for peer in peers), "no echo after")
