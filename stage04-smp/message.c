@@ -23,6 +23,7 @@ static unsigned take_in(struct mini_executor *executor) {
         struct mini_lane *lane =
             mini_lane(&here->smp->shards[from], here->index);
         if (mini_spsc_count(&lane->ring) == 0) continue;
+        taken += mini_smp_look(executor); /* news come before messages */
         mini_smp_not_idle(here);
         size_t count = mini_spsc_pop_many(&lane->ring, messages, BURST);
         for (size_t i = 0; i < count; i++)

@@ -61,6 +61,7 @@ struct mini_shard {
     pthread_t thread; /**< not set for shard 0 */
     size_t unsent; /**< messages in outboxes */
     bool stop_seen; /**< has cancelled its main */
+    bool deadlock_seen; /**< has named its tasks */
     bool is_quiet, is_idle; /**< is counted in smp's counters */
     atomic_uint news_seen; /**< of smp->news; others look at it, too */
     _Atomic(struct mini_parker *)

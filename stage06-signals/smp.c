@@ -97,8 +97,10 @@ unsigned mini_smp_look(struct mini_executor *executor) {
     mini_smp_not_idle(here); /* before it counts as having heard them */
     atomic_store(&here->news_seen, news);
     bool stop = atomic_load(&here->smp->stop);
-    if (!stop && here->index > 0 && atomic_load(&here->smp->deadlock))
-        mini_dump(stderr);
+    bool deadlock = atomic_load(&here->smp->deadlock);
+    if (deadlock && !here->deadlock_seen && here->index > 0)
+        mini_dump(stderr); /* shard 0's are named by mini_run */
+    here->deadlock_seen = deadlock;
     if (!stop || here->stop_seen) return 1;
     here->stop_seen = true;
     if (!executor->root->done) mini_cancel(executor->root);
