@@ -1259,6 +1259,10 @@ static void g5_1_listen_and_its_errors(void **state) {
     close(peer);
     check_equal(waiting_connections(fd), 1);
     check_equal(mini_listen(NULL, (unsigned)port, false), -EADDRINUSE);
+    int last = mini_listen(NULL, 65535, false); /* is one, if a busy one */
+
+    check(last >= 0 || last == -EADDRINUSE);
+    if (last >= 0) close(last);
     check_equal(mini_listen("127.0.0.1", 65536, false), -EINVAL);
     check_equal(mini_listen("127.0.0.1", UINT_MAX, false), -EINVAL);
     check_equal(mini_listen(too_long, 0, false), -EADDRNOTAVAIL);
@@ -2744,6 +2748,7 @@ static struct mini_future *serve(void *frame, int fd, void *arg) {
     socklen_t size = sizeof(int);
     int on = 0;
 
+    must(fcntl(fd, F_GETFD) >= 0, "a connection that is none");
     if (arg) atomic_fetch_add((atomic_int *)arg, 1);
     getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size);
     nodelay += on != 0;

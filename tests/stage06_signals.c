@@ -539,6 +539,53 @@ static void g6_1_signals_nobody_waits_for_are_left_alone(void **state) {
     assert_good(only_that_one);
 }
 
+/* A signal may come to any thread; what that one is at goes on. */
+static void *reads_a_byte(void *arg) {
+    char byte;
+
+    return (void *)(intptr_t)read(*(int *)arg, &byte, 1);
+}
+
+static mini_poll interrupting_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    void *got;
+
+    MINI_BEGIN;
+    check_equal(pipe(self->fd), 0);
+    check_equal(
+        pthread_create(&self->thread, NULL, reads_a_byte, &self->fd[0]), 0);
+    for (; self->i < 5; self->i++) {
+        self->task[0] = background(wait_for(&self->wait, SIGUSR2, 0));
+        MINI_AWAIT(mini_sleep(&self->sleep, 5 * MINI_MS));
+        pthread_kill(self->thread, SIGUSR2);
+        MINI_AWAIT(mini_join(&self->join, self->task[0]));
+        self->sum += MINI_RESULT == SIGUSR2;
+    }
+    check_equal(write(self->fd[1], "x", 1), 1);
+    pthread_join(self->thread, &got);
+    close(self->fd[0]);
+    close(self->fd[1]);
+    NOTE((long)(intptr_t)got);
+    MINI_END(self->sum);
+}
+
+static void interrupting(void) {
+    struct script self;
+
+    check_equal(
+        run(MINI_CALL(struct script, &self, interrupting_script, .i = 0),
+            real_clock()),
+        5);
+    check_noted(1);
+}
+
+static void g6_1_other_threads_are_not_interrupted(void **state) {
+    (void)state;
+    shards = 1;
+    assert_good(interrupting);
+}
+
 /* A signal and a cancel in every order and distance: it is delivered once. */
 static mini_poll race_script(
     struct mini_future *future, struct mini_context cx) {
@@ -684,7 +731,7 @@ struct among_spinners {
     struct spinner there[MAX_SHARDS];
     struct mini_remote remote[MAX_SHARDS];
     struct mini_signal_wait wait;
-    struct mini_yield yield;
+    struct mini_sleep sleep;
     struct mini_task *waiter;
     struct mini_join join;
     atomic_bool stop;
@@ -704,7 +751,8 @@ static mini_poll among_spinners(
     }
     for (; self->i < 300; self->i++) {
         self->waiter = background(wait_for(&self->wait, SIGUSR2, 0));
-        if (self->i % 2) MINI_AWAIT(mini_yield(&self->yield));
+        if (self->i % 2) /* it waits there by then */
+            MINI_AWAIT(mini_sleep(&self->sleep, 100 * MINI_US));
         send_self(SIGUSR2);
         MINI_AWAIT(mini_join(&self->join, self->waiter));
         self->good += MINI_RESULT == SIGUSR2;
@@ -977,6 +1025,38 @@ static void g6_2_all_shards_end_gracefully(void **state) {
     assert_good_with_shards(drain_all);
 }
 
+/* One shard is still at its clean-up long after the others are done, and after
+ * the drain time, too. */
+static mini_poll late_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct work_log log;
+    static struct work there;
+
+    MINI_BEGIN;
+    there = MINI_FRAME(
+        struct work, work, .time = HOUR, .clean = 120 * MINI_MS, .log = &log);
+    mini_detach(background(
+        mini_spawn_on(&self->remote, mini_shard_count() - 1, &there.future)));
+    SETTLE(self);
+    mini_shutdown();
+    MINI_END(0);
+}
+
+static void late(void) {
+    struct mini_options options = real_clock();
+    struct script self;
+
+    options.drain = 30 * MINI_MS;
+    check_equal(
+        run(MINI_CALL(struct script, &self, late_script, .i = 0), options), 0);
+}
+
+static void g6_2_shards_that_are_done_wait_for_the_others(void **state) {
+    (void)state;
+    assert_good_with_shards(late);
+}
+
 /* All shards are asleep in their I/O when it comes. */
 static mini_poll asleep_script(
     struct mini_future *future, struct mini_context cx) {
@@ -1244,7 +1324,10 @@ static void *impatient(void *arg) {
     send_self(first_signal);
     pause_ms(30);
     fprintf(stderr, "still there\n");
-    send_from_a_thread(*(int *)arg);
+    for (;;) { /* until one is not merged with the first, still pending */
+        send_from_a_thread(*(int *)arg);
+        pause_ms(100);
+    }
     return NULL;
 }
 
@@ -1809,6 +1892,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_who_waits_gets_the_signals_of_his_set_only),
     cmocka_unit_test(g6_1_any_signal_can_be_waited_for),
     cmocka_unit_test(g6_1_signals_nobody_waits_for_are_left_alone),
+    cmocka_unit_test(g6_1_other_threads_are_not_interrupted),
     cmocka_unit_test(g6_1_cancel_races_with_a_signal_and_none_is_lost),
     cmocka_unit_test(g6_1_a_wait_on_another_shard_is_cancelled),
     cmocka_unit_test(g6_1_who_waits_for_a_signal_is_no_deadlock),
@@ -1817,6 +1901,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_each_run_begins_without_signals),
     cmocka_unit_test(g6_2_tasks_have_the_drain_time_to_end),
     cmocka_unit_test(g6_2_all_shards_end_gracefully),
+    cmocka_unit_test(g6_2_shards_that_are_done_wait_for_the_others),
     cmocka_unit_test(g6_2_a_sleeping_runtime_ends),
     cmocka_unit_test(g6_2_a_signal_that_is_waited_for_ends_nothing),
     cmocka_unit_test(g6_2_main_can_ask_which_signal_ended_it),
