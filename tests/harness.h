@@ -28,6 +28,22 @@
 
 #include <stdbool.h>
 
+/** Whether this build is instrumented; gcc says it one way, clang another. */
+#if defined(__SANITIZE_THREAD__)
+#define MINI_TEST_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define MINI_TEST_ASAN 1
+#elif defined(__has_feature)
+#define MINI_TEST_TSAN __has_feature(thread_sanitizer)
+#define MINI_TEST_ASAN __has_feature(address_sanitizer)
+#endif
+#ifndef MINI_TEST_TSAN
+#define MINI_TEST_TSAN 0
+#endif
+#ifndef MINI_TEST_ASAN
+#define MINI_TEST_ASAN 0
+#endif
+
 /** How long one test may take, in seconds. */
 #define MINI_TEST_SECONDS 120
 

@@ -25,17 +25,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
+#define SANITIZED (MINI_TEST_TSAN || MINI_TEST_ASAN)
 #define SLOW (SANITIZED ? 5 : 1) /* how many times less such a build does */
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 #define MOST 8 /* shards of one run */

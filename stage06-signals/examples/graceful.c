@@ -42,7 +42,6 @@ static mini_poll program(struct mini_future *future, struct mini_context cx) {
     self->both[0] = MINI_CALL(struct worker, &self->work, worker);
     self->both[1] = mini_signal_wait(&self->wait, &set);
     printf("working; stop me with SIGINT or SIGTERM\n");
-    fflush(stdout);
     MINI_AWAIT(mini_select(&self->select, self->both, 2));
     printf("stopped by %s\n",
         self->both[1]->result == SIGINT ? "SIGINT" : "SIGTERM");
@@ -51,5 +50,6 @@ static mini_poll program(struct mini_future *future, struct mini_context cx) {
 
 int main(void) {
     struct program frame;
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a line at a time, to a pipe, too */
     return (int)mini_run(MINI_CALL(struct program, &frame, program), NULL);
 }
