@@ -43,6 +43,7 @@ check: ready
 ##   make stage03         builds stage 3: library and examples (01 to 06)
 ##   make test-03         tests of stages 1 to 3 on stage 3; T=pattern chooses
 ##   make diff-03         what stage 3 changed from 2; STAT=1: figures, FULL=1: all
+##   make mutants-03      breaks stage 3 in 30 small ways: do the tests notice?
 
 .PHONY: all
 STAGES := $(NUMBERS:%=stage%)
@@ -62,6 +63,12 @@ DIFFS := $(patsubst %,diff-%,$(filter-out 01,$(NUMBERS)))
 $(DIFFS): diff-%: python
 	@$(PYTHON) common/tools/diff.py $* $(if $(STAT),--stat) \
 	    $(if $(FULL),--full)
+
+MUTANTS := $(NUMBERS:%=mutants-%)
+.PHONY: $(MUTANTS)
+$(MUTANTS): mutants-%: python
+	@$(PYTHON) common/tools/mutants.py $* $(if $(COUNT),--count $(COUNT)) \
+	    $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 ##
 ## All stages:
