@@ -30,7 +30,7 @@ override CC := clang
 else ifeq ($(origin CC),default)
 CC      := $(if $(shell command -v gcc 2>/dev/null),gcc,cc)
 endif
-CFLAGS  ?= -O2 -g
+CFLAGS  ?= $(if $(filter asan,$(TRAITS)),-O1,-O2) -g
 
 FLAGS.portable := -D_POSIX_C_SOURCE=200809L
 FLAGS.asan     := -fsanitize=address,undefined -fno-sanitize-recover=all \

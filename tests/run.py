@@ -450,19 +450,32 @@ def run_variant(variant, matrix, pattern, ring_refused, cells):
         chosen = [p for p in programs if p.expected]
         if chosen:
             ready += spread(chosen, ring_refused, cell)
-    # Two at once do not disturb each other much; under tsan they would.
-    jobs = 1 if variant.endswith("tsan") else max(1, min(CPUS, 2))
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+    alone = [p for p in ready if wants_all_cpus(p)]
+    run_programs([p for p in ready if p not in alone], 2, pattern, cells)
+    run_programs(alone, 1, pattern, cells)
+    return known
+
+
+def wants_all_cpus(program):
+    """Two at once do not disturb each other much; under tsan they would, and
+    so would threads that only pass the time to each other (stage 3's tests,
+    without I/O): beside another program they take ten times as long."""
+    return program.variant.endswith("tsan") or (
+        program.tests == "03" and not program.backend)
+
+
+def run_programs(programs, jobs, pattern, cells):
+    """Runs them, JOBS at a time, and adds up what came of them."""
+    with concurrent.futures.ThreadPoolExecutor(min(CPUS, jobs)) as pool:
         try:
-            for program in pool.map(lambda p: run(p, pattern), ready):
-                cells[program.stage, variant].add(program.count())
+            for program in pool.map(lambda p: run(p, pattern), programs):
+                cells[program.stage, program.variant].add(program.count())
                 report(program)
         except BaseException:  # Ctrl-C above all
             pool.shutdown(wait=False, cancel_futures=True)
             for process in list(RUNNING):
                 kill_group(process)
             raise
-    return known
 
 
 def fits(name, pattern):
