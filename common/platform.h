@@ -51,5 +51,8 @@ void mini_unpin(void);
 /** Lets other sockets bind to the same port: 0, or -1 with errno, EOPNOTSUPP
  * where there is no SO_REUSEPORT. */
 int mini_set_reuseport(int fd);
+/** Sends up to LENGTH bytes of FILE from OFFSET on to the socket OUT, which does
+ * not block; how many, or -1 with errno. */
+long mini_sendfile(int out, int file, int64_t offset, size_t length);
 /** accept(2) whose descriptor is closed on exec; -1 with errno. */
 int mini_accept_fd(int listener);

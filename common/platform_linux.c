@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -61,6 +62,11 @@ void mini_unpin(void) {
 
 int mini_accept_fd(int listener) {
     return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+}
+
+long mini_sendfile(int out, int file, int64_t offset, size_t length) {
+    off_t at = offset;
+    return sendfile(out, file, &at, length);
 }
 
 int mini_set_reuseport(int fd) {

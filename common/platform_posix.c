@@ -60,6 +60,13 @@ int mini_accept_fd(int listener) {
     return fd;
 }
 
+long mini_sendfile(int out, int file, int64_t offset, size_t length) {
+    char part[16384];
+    ssize_t got =
+        pread(file, part, length < sizeof part ? length : sizeof part, offset);
+    return got <= 0 ? got : send(out, part, (size_t)got, MSG_NOSIGNAL);
+}
+
 int mini_set_reuseport(int fd) {
     (void)fd;
     errno = EOPNOTSUPP;

@@ -71,6 +71,7 @@ struct mini_options {
     bool virtual_clock; /**< time jumps to the next deadline when idle */
     unsigned shards; /**< 0: one a CPU; without options it is 1 */
     unsigned ring_capacity; /**< messages a ring; 0: 256; a power of two */
+    unsigned buffers; /**< a shard's for leases; 0: 512; a power of two */
 };
 
 /** What one executor has done since mini_run. */
@@ -83,6 +84,15 @@ struct mini_stats {
     uint64_t messages; /**< messages that came in from shards */
     uint64_t enters; /**< system calls of the I/O backend */
     uint64_t operations; /**< I/O operations started */
+    uint64_t offloads; /**< of these, on helper threads */
+    uint64_t leases; /**< buffers that were filled and leased */
+    uint64_t starved; /**< times that a stream had to wait for a buffer */
+    uint64_t zero_copies; /**< send_zc that copied nothing */
+    uint64_t copies; /**< send_zc that the kernel copied after all */
+    uint64_t fixed_buffers; /**< operations with the registered buffer */
+    uint64_t fixed_files; /**< operations on registered descriptors */
+    uint64_t
+        spliced; /**< bytes from file to socket that were no copy of ours */
 };
 
 /** A future that the executor polls. The frame follows it in memory. */

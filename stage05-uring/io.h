@@ -34,9 +34,6 @@
  *
  * @planned{G5.7} 10,000 connections open, work and close with no leak of memory
  * or descriptors, memory per idle connection stated and held.
- *
- * @planned{G5.8} The zero-copy paths copy nothing in user space; their buffers
- * stay untouched until the kernel's last notification.
  */
 #pragma once
 
@@ -45,17 +42,37 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-/** What a backend can do. */
+struct mini_buffer;
+struct mini_offload;
+
+/** What can be done; the last by helper threads, the others by a backend. */
 enum mini_op {
     MINI_OP_ACCEPT,
     MINI_OP_CONNECT,
     MINI_OP_RECV,
+    MINI_OP_RECV_LEASE, /**< recv into a buffer that is chosen when data comes */
+    MINI_OP_RECVMSG,
     MINI_OP_SEND,
+    MINI_OP_SEND_ZC, /**< send from the buffer itself */
+    MINI_OP_SENDMSG,
+    MINI_OP_SENDFILE, /**< from SOURCE at OFFSET; io_uring: splice, via a pipe */
     MINI_OP_SHUTDOWN,
     MINI_OP_CLOSE,
     MINI_OP_READ,
     MINI_OP_WRITE,
-    MINI_OP_READABLE
+    MINI_OP_READABLE,
+    MINI_OP_OPENAT,
+    MINI_OP_FSYNC,
+    MINI_OP_STATX,
+    MINI_OP_CALL /**< CALL(BUFFER) */
+};
+
+/** What a kernel may lack, and poll(2) does; all have a way round them. */
+enum mini_io_feature {
+    MINI_MULTISHOT = 1, /**< accept that completes many times: from 5.19 */
+    MINI_BUFFER_RING = 2, /**< recv of that kind into leased buffers: 6.0 */
+    MINI_ZERO_COPY = 4, /**< send_zc: 6.0 */
+    MINI_SPLICE = 8 /**< splice: 5.7 */
 };
 
 /** An operation. */
@@ -65,24 +82,40 @@ struct mini_io {
     /** Called instead, for each completion: must not block. */
     void (*notify)(struct mini_io *self, long result);
     union {
-        void *buffer; /**< to be filled */
-        const void *from; /**< to be sent, or the address to connect to */
+        struct mini_list link; /**< among those that wait for a helper thread,
+                                * or for a buffer */
+        size_t index; /**< poll: place in the poll set */
     };
-    size_t length; /**< of the buffer, or of the address */
-    size_t done; /**< bytes of it that are dealt with, for send_all */
-    int64_t offset; /**< in a file, -1: where it stands; for shutdown: how */
+    union {
+        void *buffer; /**< to be filled */
+        const void *from; /**< to be sent; an address; a path */
+        struct mini_buffer *newest; /**< of a stream: what came last */
+        int source; /**< of sendfile: the file */
+    };
+    union {
+        int64_t offset; /**< in a file, -1: where it stands; else: flags */
+        long (*call)(void *); /**< for a helper thread */
+        long error; /**< of a stream: to be told next */
+    };
+    size_t length; /**< of the buffer or address; of openat: the mode */
+    size_t done; /**< bytes dealt with; of a stream: results that wait */
     int fd; /**< the descriptor */
-    enum mini_op op; /**< what is to be done */
+    uint8_t op; /**< what is to be done: an enum mini_op */
     bool all : 1; /**< go on until all of the buffer is dealt with */
     bool multishot : 1; /**< completes many times */
     bool background : 1; /**< no reason to wait for it: the doorbell */
-    bool active; /**< the backend has it */
-    bool cancelled; /**< the backend was asked to stop it */
-    bool armed; /**< io_uring: waits until the descriptor is ready */
-    size_t index; /**< poll: place in the poll set */
+    bool active : 1; /**< the backend has it */
+    bool cancelled : 1; /**< the backend was asked to stop it */
+    bool armed : 1; /**< io_uring: waits until the descriptor is ready */
+    bool offloaded : 1; /**< a helper thread has it, or will */
+    bool fixed : 1; /**< the buffer lies in the one that is registered */
+    bool copied : 1; /**< of send_zc: the kernel has copied all the same */
+    bool starved : 1; /**< of a stream: waits for a buffer */
+    bool ended : 1; /**< of a stream: ERROR is its last result */
 };
 
-/** Carries out operations; five functions. All on the shard's thread. */
+/** Carries out operations; five functions, and three for what can be registered
+ * with a kernel. All on the shard's thread. */
 struct mini_io_backend {
     const char *name; /**< as in MINI_IO */
     /** 0, or the negative errno for which it cannot work here. */
@@ -96,6 +129,12 @@ struct mini_io_backend {
     unsigned (*turn)(struct mini_io_shard *io, uint64_t ns);
     /** Frees what init made; no operation is active. */
     void (*fini)(struct mini_io_shard *io);
+    /** With MINI_BUFFER_RING: gives BUFFER to the kernel. */
+    void (*lend)(struct mini_io_shard *io, struct mini_buffer *buffer);
+    /** Registers a descriptor, ON, or takes that back; NULL: of no use. */
+    int (*fix_file)(struct mini_io_shard *io, int fd, bool on);
+    /** Registers the one buffer of `fixed` operations; NULL: of no use. */
+    int (*fix_buffer)(struct mini_io_shard *io, void *base, size_t bytes);
 };
 
 /** One shard's I/O. */
@@ -105,7 +144,9 @@ struct mini_io_shard {
     struct mini_executor *executor; /**< whose I/O it is */
     size_t active; /**< operations under way, background ones not counted */
     struct mini_io bell; /**< sees the doorbell while the shard sleeps */
-    bool single_shot; /**< the kernel has no multishot accept */
+    unsigned features; /**< of enum mini_io_feature */
+    struct mini_offload *offload; /**< helper threads, once there are any */
+    struct mini_buffers *buffers; /**< to be leased, once there are any */
 };
 
 /** io_uring(7). */
@@ -115,83 +156,98 @@ extern const struct mini_io_backend mini_io_poll;
 /** The row that submits, completes and waits. */
 extern const struct mini_poller mini_io_poller;
 
+/** For tests: features to do without, although the kernel has them. */
+extern unsigned mini_io_without;
+
 /** The calling shard's backend, "uring" or "poll". */
 const char *mini_io_name(void);
+/** What the calling shard's backend can use, for the line that a server prints:
+ * "uring: multishot, buffer ring, send_zc, splice". */
+const char *mini_io_describe(void);
 
 /** The poll function of every operation. */
 MINI_POLL(mini_io_step);
 
+/** Fills *SLOT with an operation and gives its future. */
+#define MINI_IO(slot, what, operation, ...) \
+    MINI_MAKE(struct mini_io, slot, mini_io_step, what, .op = (operation), \
+        __VA_ARGS__)
+
 /** Takes a connection off the listening socket FD; its descriptor, closed on
  * exec. */
 static inline struct mini_future *mini_accept(struct mini_io *slot, int fd) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_accept",
-        .op = MINI_OP_ACCEPT, .fd = fd);
+    return MINI_IO(slot, "mini_accept", MINI_OP_ACCEPT, .fd = fd);
 }
 
 /** Connects FD to ADDRESS, which stays until READY; 0. */
 static inline struct mini_future *mini_connect(struct mini_io *slot, int fd,
     const struct sockaddr *address, socklen_t length) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_connect",
-        .op = MINI_OP_CONNECT, .fd = fd, .from = address, .length = length);
+    return MINI_IO(slot, "mini_connect", MINI_OP_CONNECT, .fd = fd,
+        .from = address, .length = length);
 }
 
 /** Receives up to LENGTH bytes; how many, 0 at the end of the stream. */
 static inline struct mini_future *mini_recv(
     struct mini_io *slot, int fd, void *buffer, size_t length) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_recv",
-        .op = MINI_OP_RECV, .fd = fd, .buffer = buffer, .length = length);
+    return MINI_IO(slot, "mini_recv", MINI_OP_RECV, .fd = fd, .buffer = buffer,
+        .length = length);
 }
 
 /** Sends up to LENGTH bytes; how many. -EPIPE instead of SIGPIPE. */
 static inline struct mini_future *mini_send(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_send",
-        .op = MINI_OP_SEND, .fd = fd, .from = buffer, .length = length);
+    return MINI_IO(slot, "mini_send", MINI_OP_SEND, .fd = fd, .from = buffer,
+        .length = length);
 }
 
 /** Sends all of LENGTH bytes: LENGTH, or an errno; SLOT->done says how many went
  * out. Cancelled after the first byte it gives that count. */
 static inline struct mini_future *mini_send_all(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_send_all",
-        .op = MINI_OP_SEND, .fd = fd, .from = buffer, .length = length,
-        .all = true);
+    return MINI_IO(slot, "mini_send_all", MINI_OP_SEND, .fd = fd,
+        .from = buffer, .length = length, .all = true);
 }
 
 /** shutdown(2): HOW is SHUT_RD, SHUT_WR or SHUT_RDWR; 0. */
 static inline struct mini_future *mini_shutdown_socket(
     struct mini_io *slot, int fd, int how) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_shutdown_socket",
-        .op = MINI_OP_SHUTDOWN, .fd = fd, .offset = how);
+    return MINI_IO(slot, "mini_shutdown_socket", MINI_OP_SHUTDOWN, .fd = fd,
+        .offset = how);
 }
 
 /** Closes FD; 0. Nothing may be under way on it. Await it shielded: cancelled
  * before its first poll it closes nothing. */
 static inline struct mini_future *mini_close(struct mini_io *slot, int fd) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_close",
-        .op = MINI_OP_CLOSE, .fd = fd);
+    return MINI_IO(slot, "mini_close", MINI_OP_CLOSE, .fd = fd);
 }
 
 /** Reads up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
 static inline struct mini_future *mini_read(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_read",
-        .op = MINI_OP_READ, .fd = fd, .buffer = buffer, .length = length,
-        .offset = offset);
+    return MINI_IO(slot, "mini_read", MINI_OP_READ, .fd = fd, .buffer = buffer,
+        .length = length, .offset = offset);
 }
 
 /** Writes up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
 static inline struct mini_future *mini_write(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_write",
-        .op = MINI_OP_WRITE, .fd = fd, .from = buffer, .length = length,
-        .offset = offset);
+    return MINI_IO(slot, "mini_write", MINI_OP_WRITE, .fd = fd, .from = buffer,
+        .length = length, .offset = offset);
+}
+
+/** Sends up to LENGTH bytes without copying them: READY when the kernel is done
+ * with them, which may be when the peer has them all. How many went out;
+ * SLOT->copied says whether it has copied them after all, as it always does on
+ * loopback, on a kernel before 6.0 (no word of it before 6.2), and with poll(2). */
+static inline struct mini_future *mini_send_zc(
+    struct mini_io *slot, int fd, const void *buffer, size_t length) {
+    return MINI_IO(slot, "mini_send_zc", MINI_OP_SEND_ZC, .fd = fd,
+        .from = buffer, .length = length);
 }
 
 /** Waits until FD has something to read, or an error or its end; 0. */
 static inline struct mini_future *mini_readable(struct mini_io *slot, int fd) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_readable",
-        .op = MINI_OP_READABLE, .fd = fd);
+    return MINI_IO(slot, "mini_readable", MINI_OP_READABLE, .fd = fd);
 }
 
 /** Hands OPERATION, which has a task or a notify, to the backend. */
@@ -202,3 +258,8 @@ void mini_io_stop(struct mini_io *operation);
 void mini_io_finish(struct mini_io *operation);
 /** Backends: OPERATION has come to RESULT; MORE: and goes on. */
 void mini_io_complete(struct mini_io *operation, long result, bool more);
+/** Whether OPERATION waits for its descriptor to have input; else: for room. */
+bool mini_io_receives(const struct mini_io *operation);
+/** Carries out OPERATION with a system call, on the calling thread; -EAGAIN:
+ * its descriptor is not ready. */
+long mini_io_call(struct mini_io *operation);

@@ -4,14 +4,21 @@
  * An operation waits in the poll set until poll(2) says that its descriptor is
  * ready, and then is a system call that does not block; if that says EAGAIN all
  * the same, it waits on. Nothing is ever under way in the kernel (but connect,
- * which is begun first), so a cancel just takes it out of the set. */
+ * which is begun first), so a cancel just takes it out of the set.
+ *
+ * poll(2) says nothing about files: they are always ready, and block all the
+ * same. So what concerns them goes to a helper thread. */
 #include "io.h"
 
 #include "../common/platform.h"
+#include "file.h"
+#include "lease.h"
+#include "offload.h"
 
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct poll_set {
@@ -19,64 +26,6 @@ struct poll_set {
     struct mini_io **operations; /* one for each of fds */
     size_t count, room;
 };
-
-static int init(struct mini_io_shard *io) {
-    io->state = calloc(1, sizeof(struct poll_set));
-    return io->state ? 0 : -ENOMEM;
-}
-
-static void fini(struct mini_io_shard *io) {
-    struct poll_set *set = io->state;
-    free(set->fds);
-    free(set->operations);
-    free(set);
-}
-
-/* ---- carrying out an operation ---- */
-
-static long connected(int fd) {
-    int error = 0;
-    socklen_t size = sizeof error;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return -1;
-    errno = error;
-    return error ? -1 : 0;
-}
-
-static long call(struct mini_io *io) {
-    char *buffer = (char *)io->buffer + io->done;
-    size_t length = io->length - io->done;
-    bool here = io->offset < 0; /* where the descriptor stands */
-    switch (io->op) {
-    case MINI_OP_ACCEPT: return mini_accept_fd(io->fd);
-    case MINI_OP_CONNECT: return connected(io->fd);
-    case MINI_OP_RECV: return recv(io->fd, buffer, length, MSG_DONTWAIT);
-    case MINI_OP_SEND:
-        return send(io->fd, buffer, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    case MINI_OP_SHUTDOWN: return shutdown(io->fd, (int)io->offset);
-    case MINI_OP_CLOSE: return close(io->fd);
-    case MINI_OP_READ:
-        return here ? read(io->fd, buffer, length)
-                    : pread(io->fd, buffer, length, io->offset);
-    case MINI_OP_WRITE: /* of a blocking pipe, ready means room for PIPE_BUF */
-        if (here && length > PIPE_BUF) length = PIPE_BUF;
-        return here ? write(io->fd, buffer, length)
-                    : pwrite(io->fd, buffer, length, io->offset);
-    case MINI_OP_READABLE: return 0;
-    }
-    return -1;
-}
-
-/* The result as the other backend has it; -EAGAIN: wait on. */
-static long carry_out(struct mini_io *io) {
-    long result;
-    do {
-        result = call(io);
-    } while (result < 0 && errno == EINTR && io->op != MINI_OP_CLOSE);
-    if (result < 0 && errno == EWOULDBLOCK) return -EAGAIN;
-    return result < 0 ? -errno : result;
-}
-
-/* ---- the set ---- */
 
 static int make_room(struct poll_set *set) {
     if (set->count < set->room) return 0;
@@ -91,6 +40,95 @@ static int make_room(struct poll_set *set) {
     return 0;
 }
 
+static void fini(struct mini_io_shard *io) {
+    struct poll_set *set = io->state;
+    free(set->fds);
+    free(set->operations);
+    free(set);
+}
+
+static int init(struct mini_io_shard *io) {
+    io->state = calloc(1, sizeof(struct poll_set));
+    if (!io->state) return -ENOMEM;
+    int error = make_room(io->state);
+    if (error < 0) fini(io);
+    return error;
+}
+
+/* ---- carrying out an operation ---- */
+
+static long connected(int fd) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return -1;
+    errno = error;
+    return error ? -1 : 0;
+}
+
+/* Into a leased buffer, if there is one. */
+static long recv_lease(struct mini_io *io) {
+    struct mini_buffer *buffer = mini_buffer_take(mini_self->io);
+    if (!buffer) return errno = ENOBUFS, -1;
+    ssize_t got = recv(io->fd, buffer->data, MINI_BUFFER_BYTES, MSG_DONTWAIT);
+    int error = errno;
+    if (got > 0)
+        mini_buffer_filled(io, buffer, (size_t)got);
+    else
+        mini_lease_return(buffer);
+    errno = error;
+    return got;
+}
+
+static long call(struct mini_io *io) {
+    char *buffer = (char *)io->buffer + io->done;
+    size_t length = io->length - io->done;
+    bool here = io->offset < 0; /* where the descriptor stands */
+    int64_t offset = io->offset + (int64_t)io->done;
+    switch ((enum mini_op)io->op) {
+    case MINI_OP_ACCEPT: return mini_accept_fd(io->fd);
+    case MINI_OP_CONNECT: return connected(io->fd);
+    case MINI_OP_RECV: return recv(io->fd, buffer, length, MSG_DONTWAIT);
+    case MINI_OP_RECV_LEASE: return recv_lease(io);
+    case MINI_OP_RECVMSG: return recvmsg(io->fd, io->buffer, MSG_DONTWAIT);
+    case MINI_OP_SENDMSG:
+        return sendmsg(io->fd, io->from, MSG_DONTWAIT | MSG_NOSIGNAL);
+    case MINI_OP_SENDFILE:
+        return mini_sendfile(io->fd, io->source, io->offset, length);
+    case MINI_OP_SEND_ZC: io->copied = true; /* fall through */
+    case MINI_OP_SEND:
+        return send(io->fd, buffer, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    case MINI_OP_SHUTDOWN: return shutdown(io->fd, (int)io->offset);
+    case MINI_OP_CLOSE: return close(io->fd);
+    case MINI_OP_READ:
+        return here ? read(io->fd, buffer, length)
+                    : pread(io->fd, buffer, length, offset);
+    case MINI_OP_WRITE: /* of a blocking pipe, ready means room for PIPE_BUF */
+        if (here && length > PIPE_BUF) length = PIPE_BUF;
+        return here ? write(io->fd, buffer, length)
+                    : pwrite(io->fd, buffer, length, offset);
+    case MINI_OP_READABLE: return 0;
+    case MINI_OP_OPENAT:
+        return openat(io->fd, io->from, (int)io->offset, (mode_t)io->length);
+    case MINI_OP_FSYNC: return fsync(io->fd);
+    case MINI_OP_STATX: return mini_statx_call(io);
+    case MINI_OP_CALL: return io->call(io->buffer);
+    }
+    return -1;
+}
+
+/* The result as the other backend has it. */
+long mini_io_call(struct mini_io *io) {
+    if (io->op == MINI_OP_CALL) return call(io); /* its own, not an errno */
+    long result;
+    do {
+        result = call(io);
+    } while (result < 0 && errno == EINTR && io->op != MINI_OP_CLOSE);
+    if (result < 0 && errno == EWOULDBLOCK) return -EAGAIN;
+    return result < 0 ? -errno : result;
+}
+
+/* ---- the set ---- */
+
 /* The last one takes its place. */
 static void take_out(struct poll_set *set, struct mini_io *operation) {
     size_t last = --set->count;
@@ -99,17 +137,28 @@ static void take_out(struct poll_set *set, struct mini_io *operation) {
     set->operations[operation->index]->index = operation->index;
 }
 
+/* Whether it may block on a disk. */
+static bool is_of_files(struct mini_io *io) {
+    struct stat status;
+    if (io->op == MINI_OP_READ || io->op == MINI_OP_WRITE)
+        return fstat(io->fd, &status) == 0 &&
+            (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
+    return io->op == MINI_OP_OPENAT || io->op == MINI_OP_FSYNC ||
+        io->op == MINI_OP_STATX;
+}
+
 /* Tries at once what does not block. A read or write may, on a blocking
  * descriptor, so it waits; not for ever on one that is never ready for it. */
 static long begin(struct mini_io *io) {
     bool waits = io->op == MINI_OP_READ || io->op == MINI_OP_WRITE ||
-        io->op == MINI_OP_READABLE;
+        io->op == MINI_OP_READABLE || io->op == MINI_OP_SENDFILE;
     bool opens = io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT;
-    if (!waits && !opens) return carry_out(io);
+    if (!waits && !opens) return mini_io_call(io);
     int flags = fcntl(io->fd, F_GETFL);
     if (flags < 0) return -errno;
-    if (opens) fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
-    if (io->op == MINI_OP_ACCEPT) return carry_out(io);
+    if (opens || io->op == MINI_OP_SENDFILE)
+        fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
+    if (io->op == MINI_OP_ACCEPT) return mini_io_call(io);
     if (io->op == MINI_OP_CONNECT) {
         if (connect(io->fd, io->from, (socklen_t)io->length) == 0) return 0;
         return errno == EINPROGRESS ? -EAGAIN : -errno;
@@ -117,14 +166,16 @@ static long begin(struct mini_io *io) {
     int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
     if (io->op != MINI_OP_READABLE &&
         (io->length == 0 || (flags & O_ACCMODE) == never))
-        return carry_out(io);
+        return mini_io_call(io);
     return -EAGAIN;
 }
 
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
     struct poll_set *set = io->state;
-    bool output = operation->op == MINI_OP_CONNECT ||
-        operation->op == MINI_OP_SEND || operation->op == MINI_OP_WRITE;
+    if (is_of_files(operation)) {
+        mini_offload_start(io, operation);
+        return;
+    }
     long result = begin(operation);
     if (result == -EAGAIN && make_room(set) < 0) result = -ENOMEM;
     if (result != -EAGAIN) {
@@ -133,8 +184,8 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
     }
     operation->index = set->count;
     set->operations[set->count] = operation;
-    set->fds[set->count++] = (struct pollfd){
-        .fd = operation->fd, .events = output ? POLLOUT : POLLIN};
+    set->fds[set->count++] = (struct pollfd){.fd = operation->fd,
+        .events = mini_io_receives(operation) ? POLLIN : POLLOUT};
 }
 
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
@@ -153,7 +204,7 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
         struct mini_io *operation = set->operations[i];
         ready--;
         set->fds[i].revents = 0;
-        long result = carry_out(operation);
+        long result = mini_io_call(operation);
         if (result == -EAGAIN) continue;
         take_out(set, operation);
         mini_io_complete(operation, result, false);

@@ -12,28 +12,44 @@
  * - CQ overflow: the kernel keeps the completions and io_uring_peek_cqe fetches
  *   them when there is room.
  * - EAGAIN of an operation (its descriptor is O_NONBLOCK): wait until it is
- *   ready, start the operation again. */
+ *   ready, start the operation again.
+ * - ENOBUFS of a stream: pass it on; lease.c starts it again when a buffer is
+ *   back. EMFILE of an accept: pass it on; server.c pauses.
+ * - EINVAL, EOPNOTSUPP of a send_zc: start it again as a send. */
 #include "io.h"
+
+#include "file.h"
+#include "lease.h"
 
 #include <liburing.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define SQ_ENTRIES 256
 #define CQ_ENTRIES 4096
+#define FIXED_FILES 1024 /* descriptors below this can be registered */
+#define REPORT_USAGE 8 /* IORING_SEND_ZC_REPORT_USAGE, from liburing 2.4 on */
+
+struct uring {
+    struct io_uring ring;
+    struct io_uring_buf_ring *buffers; /* with MINI_BUFFER_RING */
+    bool has_files; /* a table of them is registered */
+    bool has_buffer; /* for fixed reads and writes */
+    bool fixed[FIXED_FILES]; /* by descriptor */
+};
 
 /* ---- set up ---- */
 
 /* From what the newest kernels have down to what the first had. Without
  * EXT_ARG (5.11) there is no shutdown either: poll(2) is better then. */
-static int init(struct mini_io_shard *io) {
+static int open_ring(struct io_uring *ring) {
     static const unsigned flags[] = {IORING_SETUP_SINGLE_ISSUER |
             IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
             IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE,
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
             IORING_SETUP_CQSIZE,
         0};
-    struct io_uring *ring = io->state = calloc(1, sizeof *ring);
-    int error = ring ? -EINVAL : -ENOMEM;
+    int error = -EINVAL;
     for (size_t i = 0; error == -EINVAL && i < 3; i++) {
         struct io_uring_params params = {
             .flags = flags[i], .cq_entries = flags[i] ? CQ_ENTRIES : 0};
@@ -43,36 +59,160 @@ static int init(struct mini_io_shard *io) {
             error = -ENOSYS;
         }
     }
-    if (error < 0) free(ring);
     return error;
 }
 
+/* An operation that came with the same kernel tells of a flag. */
+static unsigned probe(struct io_uring *ring) {
+    struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
+    unsigned features = 0;
+    if (!probe) return 0;
+    if (io_uring_opcode_supported(probe, IORING_OP_SOCKET))
+        features |= MINI_MULTISHOT;
+    if (io_uring_opcode_supported(probe, IORING_OP_SEND_ZC))
+        features |= MINI_BUFFER_RING | MINI_ZERO_COPY;
+    if (io_uring_opcode_supported(probe, IORING_OP_SPLICE))
+        features |= MINI_SPLICE;
+    io_uring_free_probe(probe);
+    return features & ~mini_io_without;
+}
+
+/* 0 also if the kernel will not have it: then there is none. */
+static int open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
+    unsigned count = io->buffers->count;
+    size_t bytes = count * sizeof(struct io_uring_buf);
+    if (!(io->features & MINI_BUFFER_RING)) return 0;
+    uring->buffers = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    if (!uring->buffers) return -ENOMEM;
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uintptr_t)uring->buffers, .ring_entries = count};
+    io_uring_buf_ring_init(uring->buffers);
+    if (io_uring_register_buf_ring(&uring->ring, &registration, 0) < 0)
+        io->features &= ~(unsigned)MINI_BUFFER_RING;
+    return 0;
+}
+
 static void fini(struct mini_io_shard *io) {
-    io_uring_queue_exit(io->state);
-    free(io->state);
+    struct uring *uring = io->state;
+    io_uring_queue_exit(&uring->ring);
+    free(uring->buffers);
+    free(uring);
+}
+
+static int init(struct mini_io_shard *io) {
+    struct uring *uring = io->state = calloc(1, sizeof *uring);
+    int error = uring ? open_ring(&uring->ring) : -ENOMEM;
+    if (error < 0) {
+        free(uring);
+        return error;
+    }
+    io->features = probe(&uring->ring);
+    error = open_buffer_ring(io, uring);
+    if (error < 0) fini(io);
+    return error;
+}
+
+/* ---- what is registered ---- */
+
+static void lend(struct mini_io_shard *io, struct mini_buffer *buffer) {
+    struct uring *uring = io->state;
+    io_uring_buf_ring_add(uring->buffers, buffer->data, MINI_BUFFER_BYTES,
+        (unsigned short)buffer->id, io_uring_buf_ring_mask(io->buffers->count),
+        0);
+    io_uring_buf_ring_advance(uring->buffers, 1);
+}
+
+/* A descriptor's place in the table is its number. */
+static int fix_file(struct mini_io_shard *io, int fd, bool on) {
+    struct uring *uring = io->state;
+    int value = on ? fd : -1, error = 0;
+    if (fd >= FIXED_FILES) return -EMFILE;
+    if (!uring->has_files)
+        error = io_uring_register_files_sparse(&uring->ring, FIXED_FILES);
+    if (error < 0) return error;
+    uring->has_files = true;
+    error =
+        io_uring_register_files_update(&uring->ring, (unsigned)fd, &value, 1);
+    if (error >= 0) uring->fixed[fd] = on;
+    return error < 0 ? error : 0;
+}
+
+static bool is_fixed(struct uring *uring, int fd) {
+    return fd >= 0 && fd < FIXED_FILES && uring->fixed[fd];
+}
+
+static int fix_buffer(struct mini_io_shard *io, void *base, size_t bytes) {
+    struct uring *uring = io->state;
+    struct iovec buffer = {.iov_base = base, .iov_len = bytes};
+    if (uring->has_buffer) io_uring_unregister_buffers(&uring->ring);
+    uring->has_buffer = false;
+    if (!base) return 0;
+    int error = io_uring_register_buffers(&uring->ring, &buffer, 1);
+    uring->has_buffer = error == 0;
+    return error;
 }
 
 /* ---- submission ---- */
 
-static unsigned reap(struct io_uring *ring);
+static unsigned reap(struct mini_io_shard *io);
 
-static struct io_uring_sqe *get_sqe(struct io_uring *ring) {
+static struct io_uring_sqe *get_sqe(struct mini_io_shard *io) {
+    struct uring *uring = io->state;
     struct io_uring_sqe *sqe;
-    while (!(sqe = io_uring_get_sqe(ring))) {
+    while (!(sqe = io_uring_get_sqe(&uring->ring))) {
         mini_self->stats.enters++;
-        io_uring_submit(ring);
-        reap(ring); /* only notes results and wakes */
+        io_uring_submit(&uring->ring);
+        reap(io); /* only notes results and wakes */
     }
     return sqe;
 }
 
+/* For what is a system call of ours as soon as its descriptor is ready. */
+static bool waits_first(struct mini_io_shard *io, struct mini_io *operation) {
+    return operation->op == MINI_OP_READABLE ||
+        (operation->op == MINI_OP_RECV_LEASE &&
+            !(io->features & MINI_BUFFER_RING)) ||
+        (operation->op == MINI_OP_SENDFILE && !(io->features & MINI_SPLICE));
+}
+
+static void wait_until_ready(
+    struct mini_io_shard *io, struct mini_io *operation) {
+    struct io_uring_sqe *sqe = get_sqe(io);
+    io_uring_prep_poll_add(
+        sqe, operation->fd, mini_io_receives(operation) ? POLLIN : POLLOUT);
+    io_uring_sqe_set_data(sqe, operation);
+    operation->armed = true;
+}
+
+/* Reads and writes; in the buffer that is registered if they say so. */
+static void prepare_file_io(struct uring *uring, struct io_uring_sqe *sqe,
+    struct mini_io *io, char *buffer, unsigned length) {
+    bool fixed = io->fixed && uring->has_buffer;
+    uint64_t offset = (uint64_t)io->offset;
+    if (io->offset >= 0) offset += io->done;
+    if (io->op == MINI_OP_READ)
+        io_uring_prep_read(sqe, io->fd, buffer, length, offset);
+    else
+        io_uring_prep_write(sqe, io->fd, buffer, length, offset);
+    if (!fixed) return;
+    sqe->opcode =
+        io->op == MINI_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+    sqe->buf_index = 0;
+    mini_self->stats.fixed_buffers++;
+}
+
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
-    struct io_uring_sqe *sqe = get_sqe(io->state);
-    int fd = operation->fd;
+    struct uring *uring = io->state;
+    if (waits_first(io, operation)) {
+        wait_until_ready(io, operation);
+        return;
+    }
+    struct io_uring_sqe *sqe = get_sqe(io);
+    int fd = operation->fd, flags = (int)operation->offset;
     char *buffer = (char *)operation->buffer + operation->done;
-    unsigned length = (unsigned)(operation->length - operation->done);
-    uint64_t offset = (uint64_t)operation->offset;
-    switch (operation->op) {
+    size_t left = operation->length - operation->done;
+    unsigned length = left > INT_MAX ? INT_MAX : (unsigned)left;
+    switch ((enum mini_op)operation->op) {
     case MINI_OP_ACCEPT:
         io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
         if (operation->multishot) sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
@@ -81,35 +221,63 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         io_uring_prep_connect(sqe, fd, operation->from, length);
         break;
     case MINI_OP_RECV: io_uring_prep_recv(sqe, fd, buffer, length, 0); break;
+    case MINI_OP_RECV_LEASE:
+        io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+        sqe->buf_group = 0;
+        break;
+    case MINI_OP_RECVMSG:
+        io_uring_prep_recvmsg(sqe, fd, operation->buffer, 0);
+        break;
+    case MINI_OP_SEND_ZC:
+        if (!(io->features & MINI_ZERO_COPY)) operation->copied = true;
+        if (!operation->copied) {
+            io_uring_prep_send_zc(
+                sqe, fd, buffer, length, MSG_NOSIGNAL, REPORT_USAGE);
+            break;
+        } /* fall through */
     case MINI_OP_SEND:
         io_uring_prep_send(sqe, fd, buffer, length, MSG_NOSIGNAL);
         break;
-    case MINI_OP_SHUTDOWN: io_uring_prep_shutdown(sqe, fd, (int)offset); break;
-    case MINI_OP_CLOSE: io_uring_prep_close(sqe, fd); break;
+    case MINI_OP_SENDMSG:
+        io_uring_prep_sendmsg(sqe, fd, operation->from, MSG_NOSIGNAL);
+        break;
+    case MINI_OP_SENDFILE:
+        io_uring_prep_splice(sqe, operation->source, operation->offset, fd, -1,
+            length, SPLICE_F_MOVE);
+        break;
+    case MINI_OP_SHUTDOWN: io_uring_prep_shutdown(sqe, fd, flags); break;
+    case MINI_OP_CLOSE:
+        if (is_fixed(uring, fd)) fix_file(io, fd, false);
+        io_uring_prep_close(sqe, fd);
+        break;
     case MINI_OP_READ:
-        io_uring_prep_read(sqe, fd, buffer, length, offset);
-        break;
     case MINI_OP_WRITE:
-        io_uring_prep_write(sqe, fd, buffer, length, offset);
+        prepare_file_io(uring, sqe, operation, buffer, length);
         break;
-    case MINI_OP_READABLE: io_uring_prep_poll_add(sqe, fd, POLLIN); break;
+    case MINI_OP_OPENAT:
+        io_uring_prep_openat(sqe, fd, operation->from, flags, length);
+        break;
+    case MINI_OP_FSYNC: io_uring_prep_fsync(sqe, fd, 0); break;
+    case MINI_OP_STATX:
+        flags = *(const char *)operation->from ? 0 : AT_EMPTY_PATH;
+        io_uring_prep_statx(sqe, fd, operation->from, flags, STATX_BASIC_STATS,
+            (void *)((struct mini_statx *)(void *)operation)->raw);
+        break;
+    case MINI_OP_READABLE:
+    case MINI_OP_CALL: break; /* do not come here */
     }
-    operation->armed = operation->op == MINI_OP_READABLE;
+    if (is_fixed(uring, fd) && operation->op != MINI_OP_OPENAT &&
+        operation->op != MINI_OP_STATX) {
+        sqe->flags |= IOSQE_FIXED_FILE;
+        mini_self->stats.fixed_files++;
+    }
+    operation->armed = false;
     io_uring_sqe_set_data(sqe, operation);
-}
-
-/* Its descriptor is O_NONBLOCK and was not ready. */
-static void wait_until_ready(struct io_uring *ring, struct mini_io *operation) {
-    bool input = operation->op == MINI_OP_ACCEPT ||
-        operation->op == MINI_OP_RECV || operation->op == MINI_OP_READ;
-    struct io_uring_sqe *sqe = get_sqe(ring);
-    io_uring_prep_poll_add(sqe, operation->fd, input ? POLLIN : POLLOUT);
-    io_uring_sqe_set_data(sqe, operation);
-    operation->armed = true;
 }
 
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
-    struct io_uring_sqe *sqe = get_sqe(io->state);
+    struct io_uring_sqe *sqe = get_sqe(io);
     io_uring_prep_cancel(sqe, operation, 0);
     io_uring_sqe_set_data(
         sqe, NULL); /* nobody waits for the cancel's own end */
@@ -117,36 +285,85 @@ static void stop(struct mini_io_shard *io, struct mini_io *operation) {
 
 /* ---- completion ---- */
 
-static void complete(
-    struct io_uring *ring, struct mini_io *operation, int result, bool more) {
-    bool ready = operation->armed && result >= 0;
-    if (operation->op == MINI_OP_READABLE)
-        mini_io_complete(operation, ready ? 0 : result, false);
-    else if ((ready || result == -EAGAIN) && operation->cancelled)
+static void take_statx(struct mini_io *operation) {
+    struct mini_statx *slot = MINI_CONTAINER(operation, struct mini_statx, io);
+    struct statx *raw = (struct statx *)slot->raw;
+    slot->size = raw->stx_size;
+    slot->mode = raw->stx_mode;
+    slot->modified =
+        raw->stx_mtime.tv_sec * 1000000000 + raw->stx_mtime.tv_nsec;
+}
+
+static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
+    struct io_uring_cqe *cqe) {
+    struct mini_buffer *buffer =
+        &io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
+    if (cqe->res > 0)
+        mini_buffer_filled(operation, buffer, (size_t)cqe->res);
+    else
+        mini_lease_return(buffer);
+}
+
+/* A send_zc has two completions: its result and, later, the kernel's word that
+ * it uses the buffer no more. False until there are both. */
+static bool is_sent(struct mini_io *operation, struct io_uring_cqe *cqe) {
+    if (cqe->flags & IORING_CQE_F_NOTIF) {
+        operation->copied = cqe->res < 0; /* the highest bit */
+        mini_self->stats.copies += operation->copied;
+        mini_self->stats.zero_copies += !operation->copied;
+        cqe->res = (int)operation->future.result;
+    }
+    operation->future.result = cqe->res;
+    return !(cqe->flags & IORING_CQE_F_MORE);
+}
+
+/* The kernel does not do that, or not on this kind of socket. */
+static bool must_copy(struct mini_io *operation, long result) {
+    if (operation->op != MINI_OP_SEND_ZC || operation->copied ||
+        (result != -EINVAL && result != -EOPNOTSUPP))
+        return false;
+    operation->copied = true;
+    return true;
+}
+
+static void complete(struct mini_io_shard *io, struct mini_io *operation,
+    struct io_uring_cqe *cqe) {
+    bool more = cqe->flags & IORING_CQE_F_MORE;
+    bool again = operation->armed && cqe->res >= 0;
+    if (cqe->flags & IORING_CQE_F_BUFFER) take_buffer(io, operation, cqe);
+    if (operation->op == MINI_OP_SEND_ZC && !is_sent(operation, cqe)) return;
+    long result = cqe->res;
+    if (again && waits_first(io, operation)) {
+        result = mini_io_call(operation);
+        again = false;
+    }
+    if (operation->op == MINI_OP_STATX && result == 0) take_statx(operation);
+    again |= must_copy(operation, result);
+    bool not_ready = result == -EAGAIN && !more;
+    if (operation->cancelled && (again || not_ready || result == -EINTR))
         mini_io_complete(operation, -ECANCELED, false);
-    else if (ready)
-        start(mini_self->io, operation);
-    else if (result == -EAGAIN && !more)
-        wait_until_ready(ring, operation);
+    else if (again)
+        start(io, operation);
+    else if (not_ready)
+        wait_until_ready(io, operation);
     else
         mini_io_complete(operation, result, more);
 }
 
-static unsigned reap(struct io_uring *ring) {
+static unsigned reap(struct mini_io_shard *io) {
+    struct uring *uring = io->state;
     struct io_uring_cqe *entry;
     unsigned count = 0;
-    for (; io_uring_peek_cqe(ring, &entry) == 0; count++) {
+    for (; io_uring_peek_cqe(&uring->ring, &entry) == 0; count++) {
         struct io_uring_cqe cqe = *entry; /* what follows may reuse its place */
-        io_uring_cqe_seen(ring, entry);
-        if (cqe.user_data)
-            complete(ring, io_uring_cqe_get_data(&cqe), cqe.res,
-                cqe.flags & IORING_CQE_F_MORE);
+        io_uring_cqe_seen(&uring->ring, entry);
+        if (cqe.user_data) complete(io, io_uring_cqe_get_data(&cqe), &cqe);
     }
     return count;
 }
 
 static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
-    struct io_uring *ring = io->state;
+    struct io_uring *ring = &((struct uring *)io->state)->ring;
     struct io_uring_cqe *first;
     struct __kernel_timespec limit = {.tv_sec = (long long)(ns / 1000000000u),
         .tv_nsec = (long long)(ns % 1000000000u)};
@@ -159,7 +376,7 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
             ring, &first, 1, ns == MINI_FOREVER ? NULL : &limit, NULL);
     else if (kernel_has_work || io_uring_sq_ready(ring) > 0)
         io_uring_submit_and_get_events(ring);
-    return reap(ring);
+    return reap(io);
 }
 
 const struct mini_io_backend mini_io_uring = {.name = "uring",
@@ -167,4 +384,7 @@ const struct mini_io_backend mini_io_uring = {.name = "uring",
     .start = start,
     .stop = stop,
     .turn = turn,
-    .fini = fini};
+    .fini = fini,
+    .lend = lend,
+    .fix_file = fix_file,
+    .fix_buffer = fix_buffer};

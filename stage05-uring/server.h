@@ -50,6 +50,8 @@ struct mini_server {
  * Blocks while it looks up a name. A descriptor, or a negative errno:
  * -EADDRINUSE, -EACCES, -EADDRNOTAVAIL (also for a name that is not known). */
 int mini_listen(const char *host, unsigned port, bool reuseport);
+/** The same for a socket of TYPE SOCK_STREAM or SOCK_DGRAM, without listen(2). */
+int mini_bind(const char *host, unsigned port, int type, bool reuseport);
 /** The port that a socket is bound to, or a negative errno. */
 int mini_port_of(int fd);
 

@@ -1,22 +1,55 @@
 /* SPDX-License-Identifier: MIT */
-/* Streams of connections over multishot accept. See stream.h. */
+/* Streams over multishot operations. See stream.h. */
 #include "stream.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
+/* ---- what both have ---- */
+
+/* A completion has come, and what it brought is noted. */
+static void tell(struct mini_io *io, size_t high) {
+    if (io->active && io->done >= high) mini_io_stop(io);
+    if (io->task) mini_wake(io->task);
+}
+
+static mini_poll finish(struct mini_io *io, long result) {
+    io->task = NULL;
+    return mini_ready(&io->future, result);
+}
+
+static mini_poll wait_for_more(struct mini_io *io, struct mini_context cx) {
+    io->task = cx.task;
+    io->multishot = mini_self->io->features & MINI_MULTISHOT;
+    if (!io->active && !io->starved) mini_io_start(io);
+    return MINI_PENDING;
+}
+
+/* Whether the kernel has let go. */
+static bool is_stopped(struct mini_io *io, struct mini_context cx) {
+    io->task = cx.task;
+    if (io->starved) mini_list_remove(&io->link);
+    io->starved = false;
+    if (io->active) mini_io_stop(io);
+    return !io->active;
+}
+
+/* ---- connections ---- */
+
 /* The completions that follow a cancel are not to be lost, so room is made for
  * as many as come; each is a descriptor, so there is a limit to that. */
 static bool keep(struct mini_accept_stream *stream, int fd) {
-    if (stream->first == stream->count) stream->first = stream->count = 0;
-    if (stream->count == stream->room) {
+    size_t end = stream->first + stream->io.done;
+    if (stream->io.done == 0) stream->first = end = 0;
+    if (end == stream->room) {
         size_t room = stream->room ? stream->room * 2 : MINI_STREAM_HIGH;
         int *fds = realloc(stream->fds, room * sizeof *fds);
         if (!fds) return false;
         stream->fds = fds;
         stream->room = room;
     }
-    stream->fds[stream->count++] = fd;
+    stream->fds[end] = fd;
+    stream->io.done++;
     return true;
 }
 
@@ -25,50 +58,33 @@ static void accepted(struct mini_io *io, long result) {
         MINI_CONTAINER(io, struct mini_accept_stream, io);
     if (result >= 0 && !keep(stream, (int)result)) {
         close((int)result); /* the peer sees a reset, we see the reason */
-        stream->error = -ENOMEM;
-    } else if (result == -EINVAL && io->multishot) {
-        mini_self->io->single_shot = true; /* a kernel before 5.19 */
+        io->error = -ENOMEM;
     } else if (result < 0 && result != -ECANCELED) {
-        stream->error = result;
+        io->error = result;
     }
-    if (io->active && stream->count - stream->first >= MINI_STREAM_HIGH)
-        mini_io_stop(io);
-    if (stream->task) mini_wake(stream->task);
+    tell(io, MINI_STREAM_HIGH);
 }
 
-static mini_poll finish(struct mini_accept_stream *stream, long result) {
-    stream->task = NULL;
-    return mini_ready(&stream->future, result);
-}
-
-static MINI_POLL(next_poll) {
-    struct mini_accept_stream *self =
-        MINI_CONTAINER(future, struct mini_accept_stream, future);
-    if (cx.cancel) return finish(self, -ECANCELED);
-    if (self->first < self->count)
-        return finish(self, self->fds[self->first++]);
-    if (self->error < 0) {
-        long error = self->error;
-        self->error = 0;
-        return finish(self, error);
+static MINI_POLL(accept_poll) {
+    struct mini_accept_stream *self = MINI_SELF(struct mini_accept_stream);
+    long error = self->io.error;
+    if (cx.cancel) return finish(&self->io, -ECANCELED);
+    if (self->io.done > 0) {
+        self->io.done--;
+        return finish(&self->io, self->fds[self->first++]);
     }
-    self->task = cx.task;
-    self->io.multishot = !mini_self->io->single_shot;
-    if (!self->io.active) mini_io_start(&self->io);
-    return MINI_PENDING;
+    if (error == 0) return wait_for_more(&self->io, cx);
+    self->io.error = 0;
+    return finish(&self->io, error);
 }
 
-static MINI_POLL(end_poll) {
-    struct mini_accept_stream *self =
-        MINI_CONTAINER(future, struct mini_accept_stream, future);
-    self->task = cx.task;
-    if (self->io.active) mini_io_stop(&self->io);
-    if (self->io.active) return MINI_PENDING;
-    while (self->first < self->count) close(self->fds[self->first++]);
+static MINI_POLL(accept_end_poll) {
+    struct mini_accept_stream *self = MINI_SELF(struct mini_accept_stream);
+    if (!is_stopped(&self->io, cx)) return MINI_PENDING;
+    for (; self->io.done > 0; self->io.done--) close(self->fds[self->first++]);
     free(self->fds);
-    self->fds = NULL;
-    self->first = self->count = self->room = 0;
-    return finish(self, 0);
+    mini_accept_stream(self, self->io.fd);
+    return finish(&self->io, 0);
 }
 
 void mini_accept_stream(struct mini_accept_stream *slot, int fd) {
@@ -78,11 +94,67 @@ void mini_accept_stream(struct mini_accept_stream *slot, int fd) {
 }
 
 struct mini_future *mini_accept_next(struct mini_accept_stream *stream) {
-    stream->future = MINI_FUTURE(next_poll, "mini_accept_next");
-    return &stream->future;
+    stream->io.future = MINI_FUTURE(accept_poll, "mini_accept_next");
+    return &stream->io.future;
 }
 
 struct mini_future *mini_accept_end(struct mini_accept_stream *stream) {
-    stream->future = MINI_FUTURE(end_poll, "mini_accept_end");
-    return &stream->future;
+    stream->io.future = MINI_FUTURE(accept_end_poll, "mini_accept_end");
+    return &stream->io.future;
+}
+
+/* ---- what is received ---- */
+
+/* The backend has put the buffer into the stream, if there is one. */
+static void received(struct mini_io *io, long result) {
+    if (result == -ENOBUFS) {
+        io->starved = true;
+        mini_self->stats.starved++;
+        mini_list_push(&mini_self->io->buffers->starved, &io->link);
+    } else if (result <= 0 && result != -ECANCELED) {
+        io->ended = true;
+        io->error = result;
+    }
+    tell(io, MINI_STREAM_HIGH_BUFFERS);
+}
+
+static struct mini_buffer *take_oldest(struct mini_io *io) {
+    struct mini_buffer *newest = io->newest, *oldest = newest->next;
+    newest->next = oldest->next;
+    if (--io->done == 0) io->newest = NULL;
+    return oldest;
+}
+
+static MINI_POLL(recv_poll) {
+    struct mini_recv_stream *self = MINI_SELF(struct mini_recv_stream);
+    if (cx.cancel) return finish(&self->io, -ECANCELED);
+    if (self->io.done > 0) {
+        self->lease = take_oldest(&self->io);
+        return finish(&self->io, self->lease->length);
+    }
+    if (self->io.ended) return finish(&self->io, self->io.error);
+    if (mini_buffers_need(mini_self->io) < 0) return finish(&self->io, -ENOMEM);
+    return wait_for_more(&self->io, cx);
+}
+
+static MINI_POLL(recv_end_poll) {
+    struct mini_recv_stream *self = MINI_SELF(struct mini_recv_stream);
+    if (!is_stopped(&self->io, cx)) return MINI_PENDING;
+    while (self->io.done > 0) mini_lease_return(take_oldest(&self->io));
+    return finish(&self->io, 0);
+}
+
+void mini_recv_stream(struct mini_recv_stream *slot, int fd) {
+    (void)MINI_IO(&slot->io, "mini_recv_stream", MINI_OP_RECV_LEASE, .fd = fd,
+        .notify = received);
+}
+
+struct mini_future *mini_recv_next(struct mini_recv_stream *stream) {
+    stream->io.future = MINI_FUTURE(recv_poll, "mini_recv_next");
+    return &stream->io.future;
+}
+
+struct mini_future *mini_recv_end(struct mini_recv_stream *stream) {
+    stream->io.future = MINI_FUTURE(recv_end_poll, "mini_recv_end");
+    return &stream->io.future;
 }

@@ -2,6 +2,8 @@
 /* Operations as futures, and the choice of a backend. See io.h. */
 #include "io.h"
 
+#include "lease.h"
+#include "offload.h"
 #include "park.h"
 #include "timer.h"
 
@@ -13,16 +15,22 @@
 void mini_io_start(struct mini_io *operation) {
     struct mini_io_shard *io = mini_self->io;
     operation->active = true;
-    operation->cancelled = false;
+    operation->cancelled = operation->offloaded = false;
     io->active += !operation->background;
     mini_self->stats.operations++;
-    io->backend->start(io, operation);
+    if (operation->op == MINI_OP_CALL)
+        mini_offload_start(io, operation);
+    else
+        io->backend->start(io, operation);
 }
 
 void mini_io_stop(struct mini_io *operation) {
     if (operation->cancelled) return;
     operation->cancelled = true;
-    mini_self->io->backend->stop(mini_self->io, operation);
+    if (operation->offloaded)
+        mini_offload_stop(operation);
+    else
+        mini_self->io->backend->stop(mini_self->io, operation);
 }
 
 void mini_io_finish(struct mini_io *operation) {
@@ -43,8 +51,15 @@ void mini_io_complete(struct mini_io *operation, long result, bool more) {
         mini_wake(operation->task);
 }
 
-/* One part of send_all has come to an end: true if there is more to do, else
- * the result is what it all comes to. */
+bool mini_io_receives(const struct mini_io *operation) {
+    return operation->op == MINI_OP_ACCEPT || operation->op == MINI_OP_RECV ||
+        operation->op == MINI_OP_RECV_LEASE ||
+        operation->op == MINI_OP_RECVMSG || operation->op == MINI_OP_READ ||
+        operation->op == MINI_OP_READABLE;
+}
+
+/* One part of all has come to an end: true if there is more to do, else the
+ * result is what it all comes to. */
 static bool goes_on(struct mini_io *self, bool cancel) {
     long *result = &self->future.result;
     if (!self->all) return false;
@@ -88,6 +103,8 @@ static void watch_bell(struct mini_io_shard *io) {
 static const struct mini_io_backend *const backends[] = {
     &mini_io_uring, &mini_io_poll};
 
+unsigned mini_io_without;
+
 /* The first backend that works here; with MINI_IO that one or none. */
 static int choose_backend(struct mini_io_shard *io) {
     static atomic_flag said = ATOMIC_FLAG_INIT; /* by one shard for all */
@@ -111,26 +128,31 @@ static int choose_backend(struct mini_io_shard *io) {
 
 static int start(
     struct mini_executor *executor, const struct mini_options *options) {
-    (void)options;
-    executor->io = calloc(1, sizeof *executor->io);
-    if (!executor->io) return -ENOMEM;
-    executor->io->executor = executor;
-    int error = choose_backend(executor->io);
-    if (error < 0) free(executor->io);
+    struct mini_io_shard *io = executor->io = calloc(1, sizeof *io);
+    if (!io) return -ENOMEM;
+    io->executor = executor;
+    int error = mini_buffers_init(io, options->buffers);
+    if (error == 0) error = choose_backend(io);
+    if (error == 0) return 0;
+    mini_buffers_destroy(io);
+    free(io);
     return error;
 }
 
 static void stop(struct mini_executor *executor) {
     struct mini_io_shard *io = executor->io;
     mini_io_finish(&io->bell);
+    mini_offload_destroy(io);
     io->backend->fini(io);
+    mini_buffers_destroy(io);
     free(io);
 }
 
 /* With nothing runnable, the wait that follows does it with one system call. */
 static unsigned turn(struct mini_executor *executor) {
-    if (!executor->first && !executor->virtual_clock) return 0;
-    return executor->io->backend->turn(executor->io, 0);
+    unsigned work = mini_offload_turn(executor->io);
+    if (!executor->first && !executor->virtual_clock) return work;
+    return work + executor->io->backend->turn(executor->io, 0);
 }
 
 static uint64_t next(struct mini_executor *executor, uint64_t until) {
@@ -152,3 +174,18 @@ const struct mini_poller mini_io_poller = {
     .start = start, .stop = stop, .turn = turn, .next = next, .wait = wait};
 
 const char *mini_io_name(void) { return mini_self->io->backend->name; }
+
+const char *mini_io_describe(void) {
+    static const char *const names[] = {
+        "multishot", "buffer ring", "send_zc", "splice"};
+    static _Thread_local char line[80];
+    const char *before = ": ";
+    int end = snprintf(line, sizeof line, "%s", mini_io_name());
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (mini_self->io->features & 1u << i) {
+            end += snprintf(line + end, sizeof line - (size_t)end, "%s%s",
+                before, names[i]);
+            before = ", ";
+        }
+    return line;
+}

@@ -19,26 +19,36 @@
 
 /* ---- listening ---- */
 
-int mini_listen(const char *host, unsigned port, bool reuseport) {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+int mini_bind(const char *host, unsigned port, int type, bool reuseport) {
+    struct addrinfo hints = {.ai_socktype = type}, *found;
     char service[16];
     int on = 1, error = 0;
     if (port > 65535) return -EINVAL;
     snprintf(service, sizeof service, "%u", port);
     if (getaddrinfo(host ? host : "127.0.0.1", service, &hints, &found) != 0)
         return -EADDRNOTAVAIL;
-    int fd = socket(found->ai_family, SOCK_STREAM, 0);
+    int fd = socket(found->ai_family, type, 0);
     if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        /* inherited by the connections */
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0 ||
+        (type == SOCK_STREAM &&
+            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) ||
         (reuseport && mini_set_reuseport(fd) < 0) ||
-        bind(fd, found->ai_addr, found->ai_addrlen) < 0 ||
-        listen(fd, BACKLOG) < 0)
+        bind(fd, found->ai_addr, found->ai_addrlen) < 0)
         error = -errno;
     if (error < 0 && fd >= 0) close(fd);
     freeaddrinfo(found);
     return error < 0 ? error : fd;
+}
+
+int mini_listen(const char *host, unsigned port, bool reuseport) {
+    int on = 1, fd = mini_bind(host, port, SOCK_STREAM, reuseport);
+    if (fd < 0) return fd;
+    /* inherited by the connections */
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
+        listen(fd, BACKLOG) == 0)
+        return fd;
+    int error = -errno;
+    close(fd);
+    return error;
 }
 
 int mini_port_of(int fd) {
@@ -52,16 +62,14 @@ int mini_port_of(int fd) {
 /* ---- a connection ---- */
 
 struct connection {
-    struct mini_future future;
-    struct mini_future *(*serve)(void *frame, int fd, void *arg);
-    void *arg;
+    struct mini_future future; /* awaits the program's, from the start on */
     int fd;
 }; /* the program's frame follows */
 
 static MINI_POLL(connection) {
     struct connection *self = MINI_SELF(struct connection);
     MINI_BEGIN;
-    MINI_AWAIT(self->serve(self + 1, self->fd, self->arg));
+    MINI_AWAIT(future->child);
     close(self->fd); /* of a socket: does not block */
     /* relaxed: a hint for the acceptors, nothing depends on its order */
     atomic_fetch_sub_explicit(
@@ -87,11 +95,16 @@ struct mini_acceptor {
 /* On the shard that will serve it. */
 static long adopt(void *arg) {
     struct mini_acceptor *from = arg;
+    const struct mini_server_options *options = from->options;
     struct connection frame =
-        MINI_FRAME(struct connection, connection, .serve = from->options->serve,
-            .arg = from->options->arg, .fd = from->fd);
-    return mini_detach(
-        mini_spawn(&frame.future, sizeof frame, from->options->frame));
+        MINI_FRAME(struct connection, connection, .fd = from->fd);
+    struct mini_task *task =
+        mini_spawn(&frame.future, sizeof frame, options->frame);
+    if (task) {
+        struct connection *here = (struct connection *)(void *)(task + 1);
+        here->future.child = options->serve(here + 1, from->fd, options->arg);
+    }
+    return mini_detach(task);
 }
 
 /* The shard that is to serve the next one; it is counted there from now on. */

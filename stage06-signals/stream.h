@@ -1,42 +1,58 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * Streams: one operation of the kernel's, many results. Here, connections.
+ * Streams: one operation of the kernel's, many results. Connections, or what
+ * comes over one.
  *
- * A multishot accept keeps taking connections while the program is busy; they
- * wait in the stream. At MINI_STREAM_HIGH of them it stops, and starts again
- * when they are used up: so a slow program leaves the rest to the backlog of
- * the listening socket. Where there is no multishot, each one is asked for.
+ * A multishot accept or recv goes on while the program is busy; what it has
+ * brought waits in the stream. At its high-water mark it stops, and starts again
+ * when that is used up: so a slow program leaves the rest to the backlog of the
+ * listening socket, or to the socket's own buffer. Where there is no multishot,
+ * each result is asked for.
  *
- * - The stream is the caller's; mini_accept_end() before its memory goes.
- * - One task at a time awaits it.
- *
- * @planned{G5.4} An exhausted buffer ring delays receivers; all go on when
- * buffers come back, none starve, no buffer leaks.
+ * - The stream is the caller's; its end is to be awaited before its memory goes.
+ * - One task at a time awaits it. Cancel of a wait leaves in the stream what has
+ *   come, or will.
  */
 #pragma once
 
-#include "io.h"
+#include "lease.h"
 
 /** Connections that wait in a stream before it stops taking more. */
 #define MINI_STREAM_HIGH 64
+/** Buffers that wait in a stream before it stops receiving more. */
+#define MINI_STREAM_HIGH_BUFFERS 16
 
 /** A stream of connections. */
 struct mini_accept_stream {
-    struct mini_io io; /**< the multishot accept */
-    struct mini_future future; /**< the wait for one, or for the end */
-    struct mini_task *task; /**< who waits; NULL: nobody */
-    int *fds; /**< connections that nobody has asked for yet */
-    size_t first, count, room; /**< of fds: next to be given out, end, space */
-    long error; /**< to be told next */
+    struct mini_io
+        io; /**< the multishot accept; its future: the wait for one */
+    int *
+        fds; /**< connections that nobody has asked for yet, and others before */
+    size_t first, room; /**< of fds: next to be given out, space */
 };
 
 /** Makes SLOT a stream of the listening socket FD's connections. */
 void mini_accept_stream(struct mini_accept_stream *slot, int fd);
 /** Waits for the next connection; its descriptor, closed on exec, or the errno
- * of accept(2), -EMFILE for instance: the stream goes on when asked again.
- * Cancel leaves connections in the stream. */
+ * of accept(2), -EMFILE for instance: the stream goes on when asked again. */
 struct mini_future *mini_accept_next(struct mini_accept_stream *stream);
 /** Ends the stream, closes what nobody has asked for, frees its memory; 0. It
  * does so even if cancelled. The listening socket stays open. */
 struct mini_future *mini_accept_end(struct mini_accept_stream *stream);
+
+/** A stream of what comes over a connection, in leased buffers. */
+struct mini_recv_stream {
+    struct mini_io io; /**< the multishot recv; its future: the wait for one */
+    struct mini_buffer *lease; /**< the buffer given out last */
+};
+
+/** Makes SLOT a stream of what the socket FD receives. */
+void mini_recv_stream(struct mini_recv_stream *slot, int fd);
+/** Waits for the next bytes: how many, and STREAM->lease holds them, the
+ * caller's until mini_lease_return(); 0 at the end, or the errno of recv(2), and
+ * then nothing more comes. -ENOMEM: no memory for the shard's buffers. */
+struct mini_future *mini_recv_next(struct mini_recv_stream *stream);
+/** Ends the stream, gives back the buffers that nobody has asked for; 0. It does
+ * so even if cancelled. The socket stays open. */
+struct mini_future *mini_recv_end(struct mini_recv_stream *stream);

@@ -172,7 +172,8 @@ def run(program, *arguments, **more):
 # --- the echo server ---------------------------------------------------------
 
 
-LISTENING = re.compile(r"listening on ([\w.:]+):(\d+) \((\w+), (\d+) shards?\)")
+LISTENING = re.compile(
+    r"listening on ([\w.:]+):(\d+) \((\w+)[^;]*; (\d+) shards?\)")
 
 
 class Server:

@@ -252,7 +252,7 @@ def on_each_backend(stage, shown):
     return "uring skipped" if missing else None
 
 
-LISTENING = r"listening on ([\d.]+):(\d+) \((\w+), (\d+) shards?\)"
+LISTENING = r"listening on ([\d.]+):(\d+) \((\w+)[^;]*; (\d+) shards?\)"
 
 
 def serve(stage, backend, shards):

@@ -12,32 +12,33 @@
 
 struct conn {
     struct mini_future future;
-    struct mini_io io;
-    int fd;
-    char buffer[4096];
+    struct mini_recv_stream stream;
 };
 
+/* What has come lies in a leased buffer, which has room for the operation that
+ * sends it back: while nothing comes, a connection has neither. */
 static mini_poll echo(struct mini_future *future, struct mini_context cx) {
     struct conn *self = MINI_SELF(struct conn);
+    struct mini_recv_stream *stream = &self->stream;
     MINI_BEGIN;
     for (;;) {
-        MINI_AWAIT(
-            mini_recv(&self->io, self->fd, self->buffer, sizeof self->buffer));
+        MINI_AWAIT(mini_recv_next(stream));
         if (MINI_RESULT <= 0)
             break; /* the end of the stream, a reset, or cancelled */
-        MINI_AWAIT(mini_send_all(
-            &self->io, self->fd, self->buffer, (size_t)MINI_RESULT));
+        MINI_AWAIT(mini_send_all(&stream->lease->io, stream->io.fd,
+            stream->lease->data, stream->lease->length));
+        mini_lease_return(stream->lease);
         if (MINI_RESULT < 0) break;
     }
-    MINI_END(MINI_RESULT);
+    MINI_AWAIT_SHIELDED(mini_recv_end(stream));
+    MINI_END(0);
 }
 
 static struct mini_future *serve(void *frame, int fd, void *arg) {
     struct conn *conn = frame;
     (void)arg;
-    conn->future = MINI_FUTURE(echo, "echo"); /* the buffer is not cleared */
-    conn->fd = fd;
-    return &conn->future;
+    mini_recv_stream(&conn->stream, fd);
+    return MINI_CALL(struct conn, conn, echo, .stream = conn->stream);
 }
 
 struct program {
@@ -57,8 +58,8 @@ static mini_poll program(struct mini_future *future, struct mini_context cx) {
             self->options.host, self->options.port, strerror(-error));
         MINI_RETURN(error);
     }
-    printf("listening on %s:%u (%s, %u shards)\n", self->options.host,
-        self->server.port, mini_io_name(), mini_shard_count());
+    printf("listening on %s:%u (%s; %u shards)\n", self->options.host,
+        self->server.port, mini_io_describe(), mini_shard_count());
     fflush(stdout);
     MINI_AWAIT(mini_serve(&self->server));
     MINI_END(MINI_RESULT == -ECANCELED ? 0 : MINI_RESULT);

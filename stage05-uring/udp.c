@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* Datagrams. See udp.h. */
+#include "udp.h"
+
+#include <string.h>
+
+static void describe(struct mini_datagram *slot, const void *buffer,
+    size_t length, socklen_t peer_length) {
+    slot->part = (struct iovec){.iov_base = (void *)buffer, .iov_len = length};
+    slot->header = (struct msghdr){.msg_name = &slot->peer,
+        .msg_namelen = peer_length,
+        .msg_iov = &slot->part,
+        .msg_iovlen = 1};
+}
+
+struct mini_future *mini_send_to(struct mini_datagram *slot, int fd,
+    const void *buffer, size_t length, const struct sockaddr *address,
+    socklen_t address_length) {
+    if (address_length > sizeof slot->peer)
+        address_length = 0; /* -EDESTADDRREQ */
+    memcpy(&slot->peer, address, address_length);
+    describe(slot, buffer, length, address_length);
+    return MINI_IO(&slot->io, "mini_send_to", MINI_OP_SENDMSG, .fd = fd,
+        .from = &slot->header);
+}
+
+/* What the kernel has written into the header, for those who ask. */
+static MINI_POLL(recv_from_poll) {
+    struct mini_datagram *self = MINI_SELF(struct mini_datagram);
+    if (mini_io_step(future, cx) == MINI_PENDING) return MINI_PENDING;
+    self->peer_length = self->header.msg_namelen;
+    self->truncated = self->header.msg_flags & MSG_TRUNC;
+    return MINI_READY;
+}
+
+struct mini_future *mini_recv_from(
+    struct mini_datagram *slot, int fd, void *buffer, size_t length) {
+    describe(slot, buffer, length, sizeof slot->peer);
+    (void)MINI_IO(&slot->io, "mini_recv_from", MINI_OP_RECVMSG, .fd = fd,
+        .buffer = &slot->header);
+    slot->io.future.poll = recv_from_poll;
+    return &slot->io.future;
+}

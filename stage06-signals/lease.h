@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * Buffers that are leased: memory for what was received, chosen when it comes.
+ *
+ * A connection that waits needs no buffer. The shard has a number of them; with
+ * io_uring the kernel takes one from a ring when data is there. Who is given a
+ * buffer uses it in place and gives it back, in any order.
+ *
+ * - A buffer comes with an operation slot, to send what is in it: so an idle
+ *   connection pays for neither.
+ * - Owner shard's thread only.
+ *
+ * @guarantee{G5.4} An exhausted buffer ring delays receivers; all go on when
+ * buffers come back, none starve, no buffer leaks.
+ */
+#pragma once
+
+#include "io.h"
+
+/** Bytes that a buffer holds. */
+#define MINI_BUFFER_BYTES 4096
+/** Buffers of a shard, without options.buffers. */
+#define MINI_BUFFERS 512
+
+/** A buffer. */
+struct mini_buffer {
+    struct mini_io io; /**< for whoever has it */
+    struct mini_buffer *next; /**< in a stream, or among those that are free */
+    uint32_t length; /**< bytes received */
+    uint32_t id; /**< its number */
+    char data[MINI_BUFFER_BYTES]; /**< what was received */
+};
+
+/** All buffers of one shard. */
+struct mini_buffers {
+    unsigned count; /**< a power of two */
+    struct mini_buffer *all; /**< count of them; NULL until one is needed */
+    struct mini_buffer
+        *free; /**< without a buffer ring: those that nobody has */
+    struct mini_list starved; /**< streams that found none */
+};
+
+/** Gives BUFFER back; streams that found none try again. */
+void mini_lease_return(struct mini_buffer *buffer);
+
+/** Makes a shard's buffers, COUNT of them (0: MINI_BUFFERS), without their
+ * memory. 0, -EINVAL if COUNT is no power of two up to 32768, or -ENOMEM. */
+int mini_buffers_init(struct mini_io_shard *io, unsigned count);
+/** Makes their memory, if they have none yet. 0 or -ENOMEM. */
+int mini_buffers_need(struct mini_io_shard *io);
+/** Frees them. */
+void mini_buffers_destroy(struct mini_io_shard *io);
+/** Without a buffer ring: a free buffer, or NULL. */
+struct mini_buffer *mini_buffer_take(struct mini_io_shard *io);
+/** Backends: LENGTH bytes in BUFFER have come for OPERATION, which is about to
+ * complete. */
+void mini_buffer_filled(
+    struct mini_io *operation, struct mini_buffer *buffer, size_t length);

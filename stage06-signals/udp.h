@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file
+ * Datagrams as futures.
+ *
+ * - The addresses and headers live in the slot: only the buffer is the
+ *   caller's. A slot must not be moved while it is under way.
+ * - IPv4 and IPv6; mini_bind() (server.h) opens a socket of either.
+ */
+#pragma once
+
+#include "io.h"
+
+#include <netinet/in.h>
+
+/** A datagram on its way. */
+struct mini_datagram {
+    struct mini_io io;
+    struct msghdr header; /**< what the system call is given */
+    struct iovec part; /**< the buffer */
+    struct sockaddr_storage peer; /**< from whom, or to whom */
+    socklen_t peer_length; /**< bytes of it */
+    bool truncated; /**< received: it was longer than the buffer */
+};
+
+/** Receives a datagram into BUFFER; bytes (0: an empty one). Then SLOT->peer,
+ * peer_length and truncated are those of this one; what did not fit is lost. */
+struct mini_future *mini_recv_from(
+    struct mini_datagram *slot, int fd, void *buffer, size_t length);
+
+/** Sends a datagram to ADDRESS, which is copied; LENGTH. */
+struct mini_future *mini_send_to(struct mini_datagram *slot, int fd,
+    const void *buffer, size_t length, const struct sockaddr *address,
+    socklen_t address_length);
