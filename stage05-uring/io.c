@@ -44,11 +44,12 @@ void mini_io_complete(struct mini_io *operation, long result, bool more) {
         operation->active = false;
         mini_self->io->active -= !operation->background;
     }
-    operation->future.result = result;
-    if (operation->notify)
+    if (operation->notify) {
         operation->notify(operation, result);
-    else
-        mini_wake(operation->task);
+        return;
+    }
+    operation->future.result = result;
+    mini_wake(operation->task);
 }
 
 bool mini_io_receives(const struct mini_io *operation) {

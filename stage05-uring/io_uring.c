@@ -184,23 +184,6 @@ static void wait_until_ready(
     operation->armed = true;
 }
 
-/* Reads and writes; in the buffer that is registered if they say so. */
-static void prepare_file_io(struct uring *uring, struct io_uring_sqe *sqe,
-    struct mini_io *io, char *buffer, unsigned length) {
-    bool fixed = io->fixed && uring->has_buffer;
-    uint64_t offset = (uint64_t)io->offset;
-    if (io->offset >= 0) offset += io->done;
-    if (io->op == MINI_OP_READ)
-        io_uring_prep_read(sqe, io->fd, buffer, length, offset);
-    else
-        io_uring_prep_write(sqe, io->fd, buffer, length, offset);
-    if (!fixed) return;
-    sqe->opcode =
-        io->op == MINI_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
-    sqe->buf_index = 0;
-    mini_self->stats.fixed_buffers++;
-}
-
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
     struct uring *uring = io->state;
     if (waits_first(io, operation)) {
@@ -209,6 +192,10 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
     }
     struct io_uring_sqe *sqe = get_sqe(io);
     int fd = operation->fd, flags = (int)operation->offset;
+    uint64_t offset = (uint64_t)operation->offset;
+    if (operation->offset >= 0) offset += operation->done;
+    bool fixed = operation->fixed && uring->has_buffer;
+    mini_self->stats.fixed_buffers += fixed;
     char *buffer = (char *)operation->buffer + operation->done;
     size_t left = operation->length - operation->done;
     unsigned length = left > INT_MAX ? INT_MAX : (unsigned)left;
@@ -252,8 +239,12 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         io_uring_prep_close(sqe, fd);
         break;
     case MINI_OP_READ:
+        io_uring_prep_read(sqe, fd, buffer, length, offset);
+        if (fixed) sqe->opcode = IORING_OP_READ_FIXED; /* of buffer 0 */
+        break;
     case MINI_OP_WRITE:
-        prepare_file_io(uring, sqe, operation, buffer, length);
+        io_uring_prep_write(sqe, fd, buffer, length, offset);
+        if (fixed) sqe->opcode = IORING_OP_WRITE_FIXED;
         break;
     case MINI_OP_OPENAT:
         io_uring_prep_openat(sqe, fd, operation->from, flags, length);

@@ -51,19 +51,23 @@ static struct mini_future *move(
         .source = from, .offset = at, .length = bytes);
 }
 
-static int open_pipe(int ends[2]) {
-    if (pipe(ends) < 0) return -errno;
-    for (int i = 0; i < 2; i++) fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+/* splice(2) wants a pipe on one side; sendfile(2), a socket that does not block.
+ */
+static int open_way(struct mini_send_file *self) {
+    int flags = fcntl(self->socket, F_GETFL);
+    self->ends[0] = -1;
+    if (!(mini_self->io->features & MINI_SPLICE))
+        return fcntl(self->socket, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno
+                                                                    : 0;
+    if (pipe(self->ends) < 0) return -errno;
+    for (int i = 0; i < 2; i++) fcntl(self->ends[i], F_SETFD, FD_CLOEXEC);
     return 0;
 }
 
-/* splice(2) wants a pipe on one side, so there are two steps. */
 static MINI_POLL(send_file_poll) {
     struct mini_send_file *self = MINI_SELF(struct mini_send_file);
     MINI_BEGIN;
-    self->ends[0] = -1;
-    if (mini_self->io->features & MINI_SPLICE)
-        future->result = open_pipe(self->ends);
+    future->result = open_way(self);
     while (MINI_RESULT >= 0 && self->sent < self->length) {
         size_t left = self->length - self->sent;
         int64_t at = self->offset + (int64_t)self->sent;
@@ -85,6 +89,7 @@ static MINI_POLL(send_file_poll) {
             self->sent += (size_t)MINI_RESULT;
             mini_self->stats.spliced += (uint64_t)MINI_RESULT;
         }
+        if (self->piped > 0) break;
     }
     if (self->ends[0] >= 0) close(self->ends[0]), close(self->ends[1]);
     if (MINI_RESULT == -ECANCELED && self->sent > 0) future->result = 0;

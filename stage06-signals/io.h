@@ -238,7 +238,7 @@ static inline struct mini_future *mini_write(struct mini_io *slot, int fd,
 /** Sends up to LENGTH bytes without copying them: READY when the kernel is done
  * with them, which may be when the peer has them all. How many went out;
  * SLOT->copied says whether it has copied them after all, as it always does on
- * loopback, on a kernel before 6.0 (no word of it before 6.2), and with poll(2). */
+ * loopback, on a kernel before 6.2, and with poll(2). */
 static inline struct mini_future *mini_send_zc(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
     return MINI_IO(slot, "mini_send_zc", MINI_OP_SEND_ZC, .fd = fd,

@@ -59,18 +59,17 @@ void mini_buffer_filled(
 }
 
 /* All that found none, not one for each buffer: the first may have nothing to
- * receive by now, and would keep it from the next. */
+ * receive by now, and would keep it from the next. Who finds none again goes to
+ * the end of the line, behind the last of now. */
 void mini_lease_return(struct mini_buffer *buffer) {
     struct mini_io_shard *io = mini_self->io;
-    struct mini_list again, *link;
+    struct mini_list *line = &io->buffers->starved, *last = line->prev, *link;
     give_back(io, buffer);
-    if (mini_list_empty(&io->buffers->starved)) return;
-    mini_list_init(&again);
-    while ((link = mini_list_pop(&io->buffers->starved)))
-        mini_list_push(&again, link);
-    while ((link = mini_list_pop(&again))) {
+    if (mini_list_empty(line)) return;
+    do {
+        link = mini_list_pop(line);
         struct mini_io *stream = MINI_CONTAINER(link, struct mini_io, link);
         stream->starved = false;
         mini_io_start(stream);
-    }
+    } while (link != last);
 }
