@@ -227,28 +227,6 @@ static void drain(struct mini_executor *executor) {
     }
 }
 
-/* Stops the first ROWS rows, the last of them first. */
-static void stop(struct mini_executor *executor, int rows) {
-    while (--rows >= 0)
-        if (mini_pollers[rows]->stop) mini_pollers[rows]->stop(executor);
-    mini_slab_destroy(&executor->slab);
-}
-
-/* Starts all rows or none; says how many there are, or a negative errno. */
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    int rows = 0, error = 0;
-    mini_list_init(&executor->tasks);
-    mini_slab_init(&executor->slab);
-    executor->random = options->shuffle_seed;
-    for (; mini_pollers[rows] && error == 0; rows++)
-        if (mini_pollers[rows]->start)
-            error = mini_pollers[rows]->start(executor, options);
-    if (error == 0) return rows;
-    stop(executor, rows - 1);
-    return error;
-}
-
 /* The task that runs main; it lives on mini_run's stack. */
 struct root {
     struct mini_task task;
@@ -275,13 +253,27 @@ static long run_main(struct mini_executor *executor, struct mini_future *main) {
     return error < 0 ? error : root.future.result;
 }
 
+/* Starts ROW and those behind it, runs MAIN, and stops them: the last first. */
+static long run_in(const struct mini_poller *const *row,
+    struct mini_executor *executor, struct mini_future *main) {
+    if (!*row) return run_main(executor, main);
+    int error = (*row)->start ? (*row)->start(executor, &executor->options) : 0;
+    if (error < 0) return error;
+    long result = run_in(row + 1, executor, main);
+    if ((*row)->stop) (*row)->stop(executor);
+    return result;
+}
+
 long mini_run(struct mini_future *main, const struct mini_options *options) {
-    struct mini_executor executor = {0};
+    struct mini_executor executor = {
+        .options = options ? *options : mini_defaults};
     if (mini_self) return -EINVAL;
     mini_self = &executor;
-    int rows = start(&executor, options ? options : &mini_defaults);
-    long result = rows < 0 ? rows : run_main(&executor, main);
-    if (rows > 0) stop(&executor, rows);
+    mini_list_init(&executor.tasks);
+    mini_slab_init(&executor.slab);
+    executor.random = executor.options.shuffle_seed;
+    long result = run_in(mini_pollers, &executor, main);
+    mini_slab_destroy(&executor.slab);
     mini_self = NULL;
     return result;
 }
@@ -297,8 +289,7 @@ void mini_dump(FILE *out) {
         const char *before = task->cancel ? " (cancelled):" : ":";
         fprintf(out, "  task %p", (void *)task);
         for (struct mini_future *f = future_of(task); f; f = f->child) {
-            int length =
-                (int)strcspn(f->name, ","); /* of the function's name */
+            int length = (int)strcspn(f->name, ","); /* the function's name */
             fprintf(out, "%s %.*s", before, length, f->name);
             before = " >";
         }

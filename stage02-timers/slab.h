@@ -21,8 +21,9 @@
 /** One shard's store of blocks. */
 struct mini_slab {
     struct mini_block *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1]; /**< a class */
-    char *fresh; /**< the rest of the newest chunk */
-    size_t fresh_bytes; /**< how many that are */
+    char *fresh; /**< the newest chunk */
+    size_t
+        fresh_bytes; /**< how many of it, from its start, are not given out */
     struct mini_list chunks; /**< all that came from malloc */
 };
 

@@ -53,9 +53,7 @@ static unsigned expire(struct mini_executor *executor) {
 
 static uint64_t next(struct mini_executor *executor, uint64_t until) {
     uint64_t tick = mini_wheel_next(&executor->wheel);
-    if (tick > MINI_TICK_MAX) return until;
-    uint64_t deadline = tick << MINI_TICK_BITS;
-    return deadline < until ? deadline : until;
+    return tick <= until >> MINI_TICK_BITS ? tick << MINI_TICK_BITS : until;
 }
 
 static void wait(struct mini_executor *executor, uint64_t until) {
@@ -70,8 +68,7 @@ const struct mini_poller mini_timer_poller = {
 void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
     uint64_t deadline) {
     uint64_t tick = deadline >> MINI_TICK_BITS;
-    if (deadline & ((UINT64_C(1) << MINI_TICK_BITS) - 1) &&
-        tick < MINI_TICK_MAX)
+    if (tick << MINI_TICK_BITS < deadline && tick < MINI_TICK_MAX)
         tick++; /* up: never early */
     timer->tick = tick;
     mini_wheel_insert(&executor->wheel, timer);
@@ -106,10 +103,8 @@ struct mini_future *mini_sleep_until(
 }
 
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
-    mini_sleep_until(slot, ns);
-    slot->future.name = "mini_sleep";
-    slot->from_first_poll = true;
-    return &slot->future;
+    return MINI_MAKE(struct mini_sleep, slot, sleep_poll, "mini_sleep",
+        .deadline = ns, .from_first_poll = true);
 }
 
 /* An expired timer does not cancel before INNER was asked once more without:
@@ -167,7 +162,6 @@ struct periodic {
     struct mini_tick tick;
     struct mini_future *(*fn)(void *arg);
     void *arg;
-    struct mini_future *work;
     long runs;
 };
 
@@ -178,8 +172,8 @@ static MINI_POLL(periodic) {
         MINI_AWAIT(mini_tick(&self->tick, &self->interval));
         if (MINI_RESULT < 0) break;
         self->runs++;
-        self->work = self->fn(self->arg);
-        if (self->work) MINI_AWAIT(self->work);
+        struct mini_future *work = self->fn(self->arg);
+        if (work) MINI_AWAIT(work);
     }
     MINI_END(self->runs);
 }

@@ -20,14 +20,14 @@ void mini_channel_destroy(struct mini_channel *channel) {
     mini_spsc_destroy(&channel->ring);
 }
 
-static void notify(struct mini_channel_end *end) {
+static void notify(_Atomic(struct mini_parker *) *end) {
     /* seq_cst: after our index or `closed`, before we can say nobody waits */
-    struct mini_parker *waiter = atomic_load(&end->waiter);
+    struct mini_parker *waiter = atomic_load(end);
     if (!waiter || waiter == BUSY ||
-        !atomic_compare_exchange_strong(&end->waiter, &waiter, BUSY))
+        !atomic_compare_exchange_strong(end, &waiter, BUSY))
         return; /* BUSY: another thread is ringing, for a close */
     mini_parker_ring(waiter);
-    atomic_store(&end->waiter, waiter);
+    atomic_store(end, waiter);
 }
 
 void mini_channel_close(struct mini_channel *channel) {
@@ -59,8 +59,8 @@ static void arrive(struct mini_channel_wait *self, struct mini_task *task) {
     self->task = task;
     if (mini_list_linked(&self->link)) return;
     mini_list_push(&mini_self->channel_waits, &self->link);
-    MINI_CHECK(atomic_compare_exchange_strong(
-                   &self->end->waiter, &nobody, &mini_self->parker),
+    MINI_CHECK(
+        atomic_compare_exchange_strong(self->end, &nobody, &mini_self->parker),
         "mini_channel: two tasks wait at the same end");
 }
 
@@ -68,7 +68,7 @@ static void leave(struct mini_channel_wait *self) {
     struct mini_parker *ours = &mini_self->parker;
     if (!mini_list_linked(&self->link)) return;
     mini_list_remove(&self->link);
-    while (!atomic_compare_exchange_weak(&self->end->waiter, &ours, NULL))
+    while (!atomic_compare_exchange_weak(self->end, &ours, NULL))
         ours = &mini_self->parker; /* BUSY, for the time of one ring */
 }
 
@@ -114,11 +114,10 @@ static unsigned look(struct mini_executor *executor) {
     MINI_LIST_EACH (link, &executor->channel_waits) {
         struct mini_channel_wait *wait =
             MINI_CONTAINER(link, struct mini_channel_wait, link);
-        struct mini_spsc *ring = &wait->channel->ring;
-        size_t count = mini_spsc_count(ring);
-        bool full = count > ring->mask, empty = count == 0;
-        if ((wait->sends ? full : empty) &&
-            !atomic_load(&wait->channel->closed))
+        struct mini_channel *channel = wait->channel;
+        size_t stuck = wait->sends ? channel->ring.mask + 1 : 0;
+        if (mini_spsc_count(&channel->ring) == stuck &&
+            !atomic_load(&channel->closed))
             continue;
         mini_wake(wait->task);
         woken++;

@@ -118,6 +118,7 @@ struct mini_executor {
     struct mini_list tasks; /**< alive */
     size_t alive; /**< length of tasks */
     struct mini_slab slab; /**< memory of tasks */
+    struct mini_options options; /**< how it runs; a copy */
     uint32_t random; /**< state of the shuffle; 0: no shuffle */
     bool stopping; /**< main has ended: no new tasks */
     struct mini_stats stats; /**< what it has done so far */

@@ -12,7 +12,7 @@ struct mini_block {
 
 /* What malloc gave: many blocks, or one large one, behind this link. */
 struct chunk {
-    _Alignas(MINI_SLAB_STEP) struct mini_list link;
+    _Alignas(max_align_t) struct mini_list link;
 };
 
 void mini_slab_init(struct mini_slab *slab) {
@@ -31,18 +31,16 @@ static size_t class_of(size_t size) {
     return (size + MINI_SLAB_STEP - 1) / MINI_SLAB_STEP;
 }
 
-/* The end of a chunk too small for this block is given up. */
+/* From its end on; what is left and too small for this block is given up. */
 static void *carve(struct mini_slab *slab, size_t bytes) {
     if (slab->fresh_bytes < bytes) {
-        char *chunk = new_chunk(slab, CHUNK_BYTES);
+        void *chunk = new_chunk(slab, CHUNK_BYTES);
         if (!chunk) return NULL;
         slab->fresh = chunk;
         slab->fresh_bytes = CHUNK_BYTES;
     }
-    void *block = slab->fresh;
-    slab->fresh += bytes;
     slab->fresh_bytes -= bytes;
-    return block;
+    return slab->fresh + slab->fresh_bytes;
 }
 
 void *mini_slab_alloc(struct mini_slab *slab, size_t size) {
