@@ -20,12 +20,17 @@ void mini_channel_destroy(struct mini_channel *channel) {
     mini_spsc_destroy(&channel->ring);
 }
 
+/* A third thread, which closes, may be ringing for what it has changed. That
+ * does not do for what we have: it may have found the waiter awake, who has
+ * looked once more since, before our change. So we ring after it. */
 static void notify(_Atomic(struct mini_parker *) *end) {
-    /* seq_cst: after our index or `closed`, before we can say nobody waits */
-    struct mini_parker *waiter = atomic_load(end);
-    if (!waiter || waiter == BUSY ||
-        !atomic_compare_exchange_strong(end, &waiter, BUSY))
-        return; /* BUSY: another thread is ringing, for a close */
+    struct mini_parker *waiter;
+    do {
+        /* seq_cst: after our index or `closed`, before we say nobody waits */
+        waiter = atomic_load(end);
+        if (!waiter) return;
+    } while (
+        waiter == BUSY || !atomic_compare_exchange_weak(end, &waiter, BUSY));
     mini_parker_ring(waiter);
     atomic_store(end, waiter);
 }
