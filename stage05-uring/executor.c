@@ -230,19 +230,17 @@ static void drain(struct mini_executor *executor) {
 /* The task that runs main; it lives on mini_run's stack. */
 struct root {
     struct mini_task task;
-    struct mini_future future;
-    struct mini_future *main;
+    struct mini_future future; /* awaits main */
 };
 
 static MINI_POLL(root_poll) {
-    struct root *self = MINI_CONTAINER(future, struct root, future);
-    future->child = self->main;
-    if (!mini_drive(self->main, cx)) return MINI_PENDING;
-    return mini_ready(future, self->main->result);
+    if (mini_await(future, cx) == MINI_PENDING) return MINI_PENDING;
+    return mini_ready(future, MINI_RESULT);
 }
 
 static long run_main(struct mini_executor *executor, struct mini_future *main) {
-    struct root root = {.future = MINI_FUTURE(root_poll, "main"), .main = main};
+    struct root root = {
+        .future = {.poll = root_poll, .name = "main", .child = main}};
     int error = 0;
     executor->root = &root.task;
     mini_task_start(executor, &root.task);
