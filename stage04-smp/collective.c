@@ -24,7 +24,7 @@ static MINI_POLL(broadcast_poll) {
     for (unsigned i = 0; i < count && error == 0; i++) {
         long result = self->calls[i].remote.future.result;
         if (result < 0) error = result;
-        self->so_far = self->reduce(self->so_far, result);
+        if (self->reduce) self->so_far = self->reduce(self->so_far, result);
     }
     free(self->calls);
     return mini_ready(future, error < 0 ? error : self->so_far);
@@ -38,14 +38,9 @@ struct mini_future *mini_map_reduce(struct mini_broadcast *slot,
         .so_far = initial);
 }
 
-static long nothing(long so_far, long next) {
-    (void)next;
-    return so_far;
-}
-
 struct mini_future *mini_submit_all(
     struct mini_broadcast *slot, long (*fn)(void *arg), void *arg) {
-    return mini_map_reduce(slot, fn, arg, nothing, 0);
+    return mini_map_reduce(slot, fn, arg, NULL, 0);
 }
 
 /* ---- barrier ---- */
@@ -60,7 +55,6 @@ void mini_barrier_init(struct mini_barrier *barrier, unsigned parties) {
 static MINI_POLL(barrier_poll) {
     struct mini_wait *self = MINI_SELF(struct mini_wait), *other;
     struct mini_barrier *barrier = self->target;
-    bool waits = mini_list_linked(&self->link);
     if (!future->resume && !cx.cancel &&
         ++barrier->arrived == barrier->parties) {
         barrier->arrived = 0;
@@ -68,7 +62,7 @@ static MINI_POLL(barrier_poll) {
             mini_wait_serve(other, 0);
         return mini_ready(future, 1);
     }
-    if (waits && cx.cancel) barrier->arrived--;
+    if (cx.cancel && mini_list_linked(&self->link)) barrier->arrived--;
     return mini_wait_in(&barrier->waiters, self, cx);
 }
 

@@ -91,15 +91,7 @@ struct mini_future *mini_signal_wait(
 
 /* ---- what comes of one ---- */
 
-static void dump_here(struct mini_executor *executor) {
-    flockfile(stderr);
-    fprintf(
-        stderr, "shard %u: %zu task(s)\n", mini_this_shard(), executor->alive);
-    mini_dump(stderr);
-    funlockfile(stderr);
-}
-
-static void deliver(struct mini_smp *smp, int signal) {
+static void deliver(int signal) {
     struct mini_list *link = signals.waiters.next, *following;
     bool claimed = false;
     for (; link != &signals.waiters; link = following) {
@@ -112,23 +104,16 @@ static void deliver(struct mini_smp *smp, int signal) {
     }
     if (!claimed) signals.unclaimed |= BIT(signal);
     if (!claimed && BIT(signal) & ENDING) mini_shutdown();
-    if (signal != SIGUSR1) return;
-    atomic_fetch_add(&smp->dumps, 1);
-    mini_smp_tell_all(smp);
+    if (signal == SIGUSR1) mini_dump_all();
 }
 
 static unsigned look(struct mini_executor *executor) {
-    struct mini_shard *here = executor->shard;
     unsigned work = 0;
     uint64_t came = 0;
     if (is_owner(executor) && atomic_load(&signals.came))
         came = atomic_exchange(&signals.came, 0);
     for (int signal = 1; came != 0; signal++, came >>= 1, work++)
-        if (came & 1) deliver(here->smp, signal);
-    for (; atomic_load(&here->smp->dumps) != here->dumps_seen; work++) {
-        here->dumps_seen++;
-        dump_here(executor);
-    }
+        if (came & 1) deliver(signal);
     return work;
 }
 
