@@ -255,7 +255,7 @@ static long run_main(struct mini_executor *executor, struct mini_future *main) {
 static long run_in(const struct mini_poller *const *row,
     struct mini_executor *executor, struct mini_future *main) {
     if (!*row) return run_main(executor, main);
-    int error = (*row)->start ? (*row)->start(executor, &executor->options) : 0;
+    int error = (*row)->start ? (*row)->start(executor) : 0;
     if (error < 0) return error;
     long result = run_in(row + 1, executor, main);
     if ((*row)->stop) (*row)->stop(executor);

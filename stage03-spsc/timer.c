@@ -10,7 +10,7 @@
 /* A fresh reading: deadlines are counted from here, for one counted from the
  * time at the turn's start would be early by what the turn has taken. */
 static uint64_t read_clock(struct mini_executor *executor) {
-    if (!executor->virtual_clock) executor->now = mini_clock();
+    if (!executor->options.virtual_clock) executor->now = mini_clock();
     executor->now_is_fresh = true;
     return executor->now;
 }
@@ -21,7 +21,7 @@ uint64_t mini_now(void) {
 
 uint64_t mini_time_left(struct mini_executor *executor, uint64_t until) {
     if (until == MINI_SOMEDAY) return MINI_FOREVER;
-    if (executor->virtual_clock) {
+    if (executor->options.virtual_clock) {
         executor->now = until > executor->now ? until : executor->now;
         return 0;
     }
@@ -31,9 +31,7 @@ uint64_t mini_time_left(struct mini_executor *executor, uint64_t until) {
 
 /* ---- the poller ---- */
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    executor->virtual_clock = options->virtual_clock;
+static int start(struct mini_executor *executor) {
     mini_wheel_init(&executor->wheel);
     return 0;
 }

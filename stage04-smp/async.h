@@ -28,8 +28,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct mini_task;
-
 /** What a poll answers: wait to be woken, or the result is there. */
 typedef enum mini_poll { MINI_PENDING, MINI_READY } mini_poll;
 

@@ -109,9 +109,7 @@ static int choose_backend(struct mini_io_shard *io) {
     return -EINVAL;
 }
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    (void)options;
+static int start(struct mini_executor *executor) {
     executor->io = calloc(1, sizeof *executor->io);
     if (!executor->io) return -ENOMEM;
     executor->io->executor = executor;
@@ -129,7 +127,7 @@ static void stop(struct mini_executor *executor) {
 
 /* With nothing runnable, the wait that follows does it with one system call. */
 static unsigned turn(struct mini_executor *executor) {
-    if (!executor->first && !executor->virtual_clock) return 0;
+    if (!executor->first && !executor->options.virtual_clock) return 0;
     return executor->io->backend->turn(executor->io, 0);
 }
 

@@ -102,9 +102,7 @@ struct mini_future *mini_channel_recv(
 
 /* ---- the poller ---- */
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    (void)options;
+static int start(struct mini_executor *executor) {
     mini_list_init(&executor->channel_waits);
     return 0;
 }

@@ -126,10 +126,8 @@ static uint64_t next(struct mini_executor *executor, uint64_t until) {
 
 /* ---- start and stop ---- */
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
+static int start(struct mini_executor *executor) {
     struct mini_executor *nobody = NULL;
-    (void)options;
     if (executor->shard->index != 0 ||
         !atomic_compare_exchange_strong(&signals.owner, &nobody, executor))
         return 0;
@@ -162,11 +160,10 @@ void mini_shutdown(void) {
 }
 
 void mini_linger(struct mini_executor *executor) {
-    struct mini_smp *smp = executor->shard->smp;
     struct mini_timer limit = {0};
-    uint64_t drain = smp->options.drain ? smp->options.drain : DRAIN;
-    if (!atomic_load(&smp->graceful)) return;
-    mini_timer_start(executor, &limit, mini_now() + drain);
+    uint64_t drain = executor->options.drain;
+    if (!atomic_load(&executor->shard->smp->graceful)) return;
+    mini_timer_start(executor, &limit, mini_now() + (drain ? drain : DRAIN));
     while (executor->alive > 0 && mini_list_linked(&limit.link))
         mini_step(executor);
     mini_wheel_cancel(&executor->wheel, &limit);

@@ -192,9 +192,8 @@ static void stop(struct mini_executor *executor) {
     destroy(smp);
 }
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    int error = made_for ? 0 : create(options);
+static int start(struct mini_executor *executor) {
+    int error = made_for ? 0 : create(&executor->options);
     if (error < 0) return error;
     struct mini_shard *here = executor->shard = made_for;
     struct mini_smp *smp = here->smp;
