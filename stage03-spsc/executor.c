@@ -107,8 +107,7 @@ static MINI_POLL(join_poll) {
 }
 
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task) {
-    return MINI_MAKE(
-        struct mini_join, slot, join_poll, "mini_join", .task = task);
+    return MINI_MAKE(slot, join_poll, .task = task);
 }
 
 int mini_detach(struct mini_task *task) {

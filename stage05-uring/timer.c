@@ -96,13 +96,11 @@ static MINI_POLL(sleep_poll) {
 
 struct mini_future *mini_sleep_until(
     struct mini_sleep *slot, uint64_t deadline) {
-    return MINI_MAKE(struct mini_sleep, slot, sleep_poll, "mini_sleep_until",
-        .deadline = deadline);
+    return MINI_MAKE(slot, sleep_poll, .deadline = deadline);
 }
 
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
-    return MINI_MAKE(struct mini_sleep, slot, sleep_poll, "mini_sleep",
-        .deadline = ns, .from_first_poll = true);
+    return MINI_MAKE(slot, sleep_poll, .deadline = ns, .from_first_poll = true);
 }
 
 /* An expired timer does not cancel before INNER was asked once more without:
@@ -123,8 +121,7 @@ static MINI_POLL(timeout_poll) {
 
 struct mini_future *mini_timeout(
     struct mini_timeout *slot, struct mini_future *inner, uint64_t ns) {
-    (void)MINI_MAKE(struct mini_timeout, slot, timeout_poll, "mini_timeout",
-        .future.child = inner);
+    (void)MINI_MAKE(slot, timeout_poll, .future.child = inner);
     mini_sleep(&slot->sleep, ns);
     return &slot->future;
 }
@@ -148,8 +145,7 @@ static MINI_POLL(tick_poll) {
 
 struct mini_future *mini_tick(
     struct mini_tick *slot, struct mini_interval *interval) {
-    return MINI_MAKE(
-        struct mini_tick, slot, tick_poll, "mini_tick", .interval = interval);
+    return MINI_MAKE(slot, tick_poll, .interval = interval);
 }
 
 /* ---- periodic tasks ---- */

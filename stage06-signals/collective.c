@@ -33,9 +33,8 @@ static MINI_POLL(broadcast_poll) {
 struct mini_future *mini_map_reduce(struct mini_broadcast *slot,
     long (*map)(void *arg), void *arg, long (*reduce)(long, long),
     long initial) {
-    return MINI_MAKE(struct mini_broadcast, slot, broadcast_poll,
-        "mini_map_reduce", .map = map, .arg = arg, .reduce = reduce,
-        .so_far = initial);
+    return MINI_MAKE(slot, broadcast_poll, .map = map, .arg = arg,
+        .reduce = reduce, .so_far = initial);
 }
 
 struct mini_future *mini_submit_all(
@@ -68,7 +67,7 @@ static MINI_POLL(barrier_poll) {
 
 struct mini_future *mini_barrier_await(
     struct mini_barrier_wait *slot, struct mini_barrier *barrier) {
-    struct mini_future *inner = MINI_MAKE(struct mini_wait, &slot->wait,
-        barrier_poll, "mini_barrier_await", .target = barrier);
+    struct mini_future *inner =
+        MINI_MAKE(&slot->wait, barrier_poll, .target = barrier);
     return mini_spawn_on(&slot->remote, barrier->home, inner);
 }

@@ -124,74 +124,68 @@ MINI_POLL(mini_io_step);
 /** Takes a connection off the listening socket FD; its descriptor, closed on
  * exec. */
 static inline struct mini_future *mini_accept(struct mini_io *slot, int fd) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_accept",
-        .op = MINI_OP_ACCEPT, .fd = fd);
+    return MINI_MAKE(slot, mini_io_step, .op = MINI_OP_ACCEPT, .fd = fd);
 }
 
 /** Connects FD to ADDRESS, which stays until READY; 0. */
 static inline struct mini_future *mini_connect(struct mini_io *slot, int fd,
     const struct sockaddr *address, socklen_t length) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_connect",
-        .op = MINI_OP_CONNECT, .fd = fd, .from = address, .length = length);
+    return MINI_MAKE(slot, mini_io_step, .op = MINI_OP_CONNECT, .fd = fd,
+        .from = address, .length = length);
 }
 
 /** Receives up to LENGTH bytes; how many, 0 at the end of the stream. */
 static inline struct mini_future *mini_recv(
     struct mini_io *slot, int fd, void *buffer, size_t length) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_recv",
-        .op = MINI_OP_RECV, .fd = fd, .buffer = buffer, .length = length);
+    return MINI_MAKE(slot, mini_io_step, .op = MINI_OP_RECV, .fd = fd,
+        .buffer = buffer, .length = length);
 }
 
 /** Sends up to LENGTH bytes; how many. -EPIPE instead of SIGPIPE. */
 static inline struct mini_future *mini_send(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_send",
-        .op = MINI_OP_SEND, .fd = fd, .from = buffer, .length = length);
+    return MINI_MAKE(slot, mini_io_step, .op = MINI_OP_SEND, .fd = fd,
+        .from = buffer, .length = length);
 }
 
 /** Sends all of LENGTH bytes: LENGTH, or an errno; SLOT->done says how many went
  * out. Cancelled after the first byte it gives that count. */
 static inline struct mini_future *mini_send_all(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_send_all",
-        .op = MINI_OP_SEND, .fd = fd, .from = buffer, .length = length,
-        .all = true);
+    return MINI_MAKE(slot, mini_io_step, .op = MINI_OP_SEND, .fd = fd,
+        .from = buffer, .length = length, .all = true);
 }
 
 /** shutdown(2): HOW is SHUT_RD, SHUT_WR or SHUT_RDWR; 0. */
 static inline struct mini_future *mini_shutdown_socket(
     struct mini_io *slot, int fd, int how) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_shutdown_socket",
-        .op = MINI_OP_SHUTDOWN, .fd = fd, .offset = how);
+    return MINI_MAKE(
+        slot, mini_io_step, .op = MINI_OP_SHUTDOWN, .fd = fd, .offset = how);
 }
 
 /** Closes FD; 0. Nothing may be under way on it. Await it shielded: cancelled
  * before its first poll it closes nothing. */
 static inline struct mini_future *mini_close(struct mini_io *slot, int fd) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_close",
-        .op = MINI_OP_CLOSE, .fd = fd);
+    return MINI_MAKE(slot, mini_io_step, .op = MINI_OP_CLOSE, .fd = fd);
 }
 
 /** Reads up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
 static inline struct mini_future *mini_read(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_read",
-        .op = MINI_OP_READ, .fd = fd, .buffer = buffer, .length = length,
-        .offset = offset);
+    return MINI_MAKE(slot, mini_io_step, .op = MINI_OP_READ, .fd = fd,
+        .buffer = buffer, .length = length, .offset = offset);
 }
 
 /** Writes up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
 static inline struct mini_future *mini_write(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_write",
-        .op = MINI_OP_WRITE, .fd = fd, .from = buffer, .length = length,
-        .offset = offset);
+    return MINI_MAKE(slot, mini_io_step, .op = MINI_OP_WRITE, .fd = fd,
+        .from = buffer, .length = length, .offset = offset);
 }
 
 /** Waits until FD has something to read, or an error or its end; 0. */
 static inline struct mini_future *mini_readable(struct mini_io *slot, int fd) {
-    return MINI_MAKE(struct mini_io, slot, mini_io_step, "mini_readable",
-        .op = MINI_OP_READABLE, .fd = fd);
+    return MINI_MAKE(slot, mini_io_step, .op = MINI_OP_READABLE, .fd = fd);
 }
 
 /** Hands OPERATION, which has a task or a notify, to the backend. */

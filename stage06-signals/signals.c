@@ -81,8 +81,7 @@ static MINI_POLL(signal_poll) {
 
 struct mini_future *mini_signal_wait(
     struct mini_signal_wait *slot, const sigset_t *set) {
-    struct mini_future *inner = MINI_MAKE(
-        struct mini_wait, &slot->wait, signal_poll, "mini_signal_wait");
+    struct mini_future *inner = MINI_MAKE(&slot->wait, signal_poll);
     slot->set = 0;
     for (int signal = 1; signal <= SIGNALS; signal++)
         if (sigismember(set, signal) == 1) slot->set |= BIT(signal);
