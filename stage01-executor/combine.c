@@ -16,7 +16,7 @@ static MINI_POLL(yield_poll) {
 }
 
 struct mini_future *mini_yield(struct mini_yield *slot) {
-    return MINI_MAKE(struct mini_yield, slot, yield_poll, "mini_yield");
+    return MINI_MAKE(slot, yield_poll);
 }
 
 /* Polls what is not finished; says how many still are not, and leaves the first
@@ -52,8 +52,8 @@ static MINI_POLL(select_poll) {
 
 struct mini_future *mini_select(
     struct mini_select *slot, struct mini_future **futures, size_t count) {
-    return MINI_MAKE(struct mini_select, slot, select_poll, "mini_select",
-        .futures = futures, .count = count, .winner = -1);
+    return MINI_MAKE(
+        slot, select_poll, .futures = futures, .count = count, .winner = -1);
 }
 
 static MINI_POLL(join_all_poll) {
@@ -67,6 +67,5 @@ static MINI_POLL(join_all_poll) {
 
 struct mini_future *mini_join_all(
     struct mini_select *slot, struct mini_future **futures, size_t count) {
-    return MINI_MAKE(struct mini_select, slot, join_all_poll, "mini_join_all",
-        .futures = futures, .count = count);
+    return MINI_MAKE(slot, join_all_poll, .futures = futures, .count = count);
 }

@@ -106,7 +106,7 @@ struct mini_executor {
  * the executor's own thread. */
 struct mini_poller {
     /** Before the first turn; 0, or a negative errno that ends mini_run. */
-    int (*start)(struct mini_executor *, const struct mini_options *);
+    int (*start)(struct mini_executor *);
     /** After the last turn, in reverse order of start. */
     void (*stop)(struct mini_executor *);
     /** Does what can be done without waiting; says how much that was. */

@@ -107,8 +107,7 @@ static MINI_POLL(join_poll) {
 }
 
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task) {
-    return MINI_MAKE(
-        struct mini_join, slot, join_poll, "mini_join", .task = task);
+    return MINI_MAKE(slot, join_poll, .task = task);
 }
 
 int mini_detach(struct mini_task *task) {
@@ -230,19 +229,17 @@ static void drain(struct mini_executor *executor) {
 /* The task that runs main; it lives on mini_run's stack. */
 struct root {
     struct mini_task task;
-    struct mini_future future;
-    struct mini_future *main;
+    struct mini_future future; /* awaits main */
 };
 
 static MINI_POLL(root_poll) {
-    struct root *self = MINI_CONTAINER(future, struct root, future);
-    future->child = self->main;
-    if (!mini_drive(self->main, cx)) return MINI_PENDING;
-    return mini_ready(future, self->main->result);
+    if (mini_await(future, cx) == MINI_PENDING) return MINI_PENDING;
+    return mini_ready(future, MINI_RESULT);
 }
 
 static long run_main(struct mini_executor *executor, struct mini_future *main) {
-    struct root root = {.future = MINI_FUTURE(root_poll, "main"), .main = main};
+    struct root root = {
+        .future = {.poll = root_poll, .name = "main", .child = main}};
     int error = 0;
     executor->root = &root.task;
     mini_task_start(executor, &root.task);
@@ -257,7 +254,7 @@ static long run_main(struct mini_executor *executor, struct mini_future *main) {
 static long run_in(const struct mini_poller *const *row,
     struct mini_executor *executor, struct mini_future *main) {
     if (!*row) return run_main(executor, main);
-    int error = (*row)->start ? (*row)->start(executor, &executor->options) : 0;
+    int error = (*row)->start ? (*row)->start(executor) : 0;
     if (error < 0) return error;
     long result = run_in(row + 1, executor, main);
     if ((*row)->stop) (*row)->stop(executor);

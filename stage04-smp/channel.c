@@ -94,22 +94,19 @@ static MINI_POLL(channel_poll) {
 
 struct mini_future *mini_channel_send(
     struct mini_channel_wait *slot, struct mini_channel *channel, void *item) {
-    return MINI_MAKE(struct mini_channel_wait, slot, channel_poll,
-        "mini_channel_send", .channel = channel, .end = &channel->sender,
-        .sends = true, .item = item);
+    return MINI_MAKE(slot, channel_poll, .channel = channel,
+        .end = &channel->sender, .sends = true, .item = item);
 }
 
 struct mini_future *mini_channel_recv(
     struct mini_channel_wait *slot, struct mini_channel *channel) {
-    return MINI_MAKE(struct mini_channel_wait, slot, channel_poll,
-        "mini_channel_recv", .channel = channel, .end = &channel->receiver);
+    return MINI_MAKE(
+        slot, channel_poll, .channel = channel, .end = &channel->receiver);
 }
 
 /* ---- the poller ---- */
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    (void)options;
+static int start(struct mini_executor *executor) {
     mini_list_init(&executor->channel_waits);
     return 0;
 }

@@ -85,16 +85,29 @@ void mini_stop(void) {
     if (!atomic_exchange(&smp->stop, true)) mini_smp_tell_all(smp);
 }
 
+static void dump(struct mini_executor *executor) {
+    flockfile(stderr); /* other shards' lines stay apart */
+    fprintf(stderr, "shard %u: %zu task(s)\n", executor->shard->index,
+        executor->alive);
+    mini_dump(stderr);
+    funlockfile(stderr);
+}
+
+void mini_dump_all(void) {
+    atomic_fetch_add(&mini_self->shard->smp->dumps, 1);
+    mini_smp_tell_all(mini_self->shard->smp);
+}
+
 unsigned mini_smp_look(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     unsigned news = atomic_load(&here->smp->news);
     if (news == atomic_load(&here->news_seen)) return 0;
     mini_smp_not_idle(here); /* before it counts as having heard them */
     atomic_store(&here->news_seen, news);
-    bool deadlock = atomic_load(&here->smp->deadlocks) > 0;
-    if (deadlock && !here->deadlock_seen && here->index > 0)
-        mini_dump(stderr); /* shard 0's are named by mini_run */
-    here->deadlock_seen = deadlock;
+    /* in a dead-lock mini_run names shard 0's tasks */
+    unsigned dumps = here->index > 0 && atomic_load(&here->smp->deadlocks) > 0;
+    dumps += atomic_load(&here->smp->dumps);
+    for (; here->dumps != dumps; here->dumps++) dump(executor);
     if (atomic_load(&here->smp->stop)) mini_cancel(executor->root);
     return 1;
 }
@@ -179,9 +192,8 @@ static void stop(struct mini_executor *executor) {
     destroy(smp);
 }
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    int error = made_for ? 0 : create(options);
+static int start(struct mini_executor *executor) {
+    int error = made_for ? 0 : create(&executor->options);
     if (error < 0) return error;
     struct mini_shard *here = executor->shard = made_for;
     struct mini_smp *smp = here->smp;

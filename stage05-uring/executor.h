@@ -57,9 +57,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-struct mini_shard;
-struct mini_io_shard;
-
 /** Never: nothing to wait for. */
 #define MINI_NEVER UINT64_MAX
 /** Some time: somebody outside this thread may wake us. */
@@ -125,7 +122,6 @@ struct mini_executor {
     struct mini_wheel wheel; /**< deadlines */
     uint64_t now; /**< ns; the virtual time, or what was read last */
     bool now_is_fresh; /**< read in this turn */
-    bool virtual_clock; /**< as in the options */
     struct mini_parker parker; /**< where its thread sleeps */
     struct mini_list channel_waits; /**< channel operations that wait */
     struct mini_shard *shard; /**< which one of the shards this is */
@@ -136,7 +132,7 @@ struct mini_executor {
  * the executor's own thread. */
 struct mini_poller {
     /** Before the first turn; 0, or a negative errno that ends mini_run. */
-    int (*start)(struct mini_executor *, const struct mini_options *);
+    int (*start)(struct mini_executor *);
     /** After the last turn, in reverse order of start. */
     void (*stop)(struct mini_executor *);
     /** Does what can be done without waiting; says how much that was. */

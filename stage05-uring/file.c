@@ -24,8 +24,7 @@ int mini_fix_file(int fd, bool on) {
 
 struct mini_future *mini_statx(
     struct mini_statx *slot, int dir, const char *path) {
-    (void)MINI_IO(
-        &slot->io, "mini_statx", MINI_OP_STATX, .fd = dir, .from = path);
+    (void)MINI_IO(&slot->io, MINI_OP_STATX, .fd = dir, .from = path);
     return &slot->io.future;
 }
 
@@ -45,10 +44,10 @@ long mini_statx_call(struct mini_io *operation) {
 
 /* ---- from a file to a socket ---- */
 
-static struct mini_future *move(
+static struct mini_future *send_part(
     struct mini_send_file *self, int to, int from, int64_t at, size_t bytes) {
-    return MINI_IO(&self->io, "mini_send_file", MINI_OP_SENDFILE, .fd = to,
-        .source = from, .offset = at, .length = bytes);
+    return MINI_IO(&self->io, MINI_OP_SENDFILE, .fd = to, .source = from,
+        .offset = at, .length = bytes);
 }
 
 /* splice(2) wants a pipe on one side; sendfile(2), a socket that does not block.
@@ -72,18 +71,18 @@ static MINI_POLL(send_file_poll) {
         size_t left = self->length - self->sent;
         int64_t at = self->offset + (int64_t)self->sent;
         if (self->ends[0] < 0) {
-            MINI_AWAIT(move(self, self->socket, self->file, at, left));
+            MINI_AWAIT(send_part(self, self->socket, self->file, at, left));
             if (MINI_RESULT <= 0) break;
             self->sent += (size_t)MINI_RESULT;
             continue;
         }
         if (left > PIPE_BYTES) left = PIPE_BYTES;
-        MINI_AWAIT(move(self, self->ends[1], self->file, at, left));
+        MINI_AWAIT(send_part(self, self->ends[1], self->file, at, left));
         if (MINI_RESULT <= 0) break;
         self->piped = (size_t)MINI_RESULT;
         while (self->piped > 0 && MINI_RESULT > 0) {
             MINI_AWAIT(
-                move(self, self->socket, self->ends[0], -1, self->piped));
+                send_part(self, self->socket, self->ends[0], -1, self->piped));
             if (MINI_RESULT <= 0) break;
             self->piped -= (size_t)MINI_RESULT;
             self->sent += (size_t)MINI_RESULT;
@@ -98,7 +97,6 @@ static MINI_POLL(send_file_poll) {
 
 struct mini_future *mini_send_file(struct mini_send_file *slot, int socket,
     int file, int64_t offset, size_t length) {
-    return MINI_MAKE(struct mini_send_file, slot, send_file_poll,
-        "mini_send_file", .socket = socket, .file = file, .offset = offset,
-        .length = length);
+    return MINI_MAKE(slot, send_file_poll, .socket = socket, .file = file,
+        .offset = offset, .length = length);
 }

@@ -41,7 +41,7 @@ struct mini_shard {
     unsigned index; /**< its number */
     pthread_t thread; /**< not set for shard 0 */
     size_t unsent; /**< messages in outboxes */
-    bool deadlock_seen; /**< has named its tasks */
+    unsigned dumps; /**< how often it has printed its tasks */
     bool is_quiet, is_idle; /**< is counted in smp's counters */
     atomic_uint news_seen; /**< of smp->news; others look at it, too */
     _Atomic(struct mini_parker *)
@@ -67,6 +67,7 @@ struct mini_smp {
      * one has been woken; so that who counts them all sees if one was awake in
      * the meantime. */
     atomic_uint_least64_t idle;
+    atomic_uint dumps; /**< how often all shards are to print their tasks */
     struct mini_shard shards[]; /**< count of them */
 };
 
@@ -79,6 +80,8 @@ unsigned mini_this_shard(void);
 unsigned mini_shard_count(void);
 /** Any shard: ends the run as if main had ended; every main is cancelled. */
 void mini_stop(void);
+/** Any shard: all shards print their tasks to stderr, as mini_dump does. */
+void mini_dump_all(void);
 
 /** The way from shard FROM to shard number TO. */
 struct mini_lane *mini_lane(struct mini_shard *from, unsigned to);

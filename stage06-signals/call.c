@@ -82,9 +82,8 @@ static MINI_POLL(remote_poll) {
 
 struct mini_future *mini_spawn_on(
     struct mini_remote *slot, unsigned shard, struct mini_future *inner) {
-    return MINI_MAKE(struct mini_remote, slot, remote_poll, "mini_spawn_on",
-        .to = shard, .runner.poll = runner_poll, .runner.name = "mini_spawn_on",
-        .runner.child = inner);
+    return MINI_MAKE(slot, remote_poll, .to = shard, .runner.poll = runner_poll,
+        .runner.name = "mini_spawn_on", .runner.child = inner);
 }
 
 static MINI_POLL(call_poll) {
@@ -94,7 +93,7 @@ static MINI_POLL(call_poll) {
 
 struct mini_future *mini_submit_to(
     struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg) {
-    struct mini_future *inner = MINI_MAKE(struct mini_call, slot, call_poll,
-        "mini_submit_to", .fn = fn, .arg = arg);
+    struct mini_future *inner =
+        MINI_MAKE(slot, call_poll, .fn = fn, .arg = arg);
     return mini_spawn_on(&slot->remote, shard, inner);
 }
