@@ -35,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -64,12 +65,16 @@ static bool in_child;
 /* As cmocka's, but good in a child process, too, which ends. */
 static void check_that(bool holds, const char *what, long found, int line) {
     if (holds) return;
+    unsigned lacks = mini_io_without;
+
+    mini_io_without = 0; /* for the tests that follow */
     if (in_child) {
-        fprintf(stderr, "%s:%d: %s [%s] %ld\n", __FILE__, line, what, variant,
-            found);
+        fprintf(stderr, "%s:%d: %s [%s; without %u] %ld\n", __FILE__, line,
+            what, variant, lacks, found);
         _exit(1);
     }
-    print_error("%s:%d: %s [%s] %ld\n", __FILE__, line, what, variant, found);
+    print_error("%s:%d: %s [%s; without %u] %ld\n", __FILE__, line, what,
+        variant, lacks, found);
     fail();
 }
 
@@ -4322,6 +4327,436 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
 
 #endif
 
+/* ---- without what a kernel may lack ------------------------------------- */
+
+/* Runs TEST with each set of features that a kernel may have; poll(2) has none
+ * of them anyway. */
+static void each_kernel(void (*test)(void)) {
+    static const unsigned lacks[] = {0, MINI_BUFFER_RING,
+        MINI_MULTISHOT | MINI_BUFFER_RING, MINI_ZERO_COPY, MINI_SPLICE,
+        MINI_MULTISHOT | MINI_BUFFER_RING | MINI_ZERO_COPY | MINI_SPLICE};
+    const char *backend = getenv("MINI_IO");
+    bool once = backend && strcmp(backend, "poll") == 0;
+
+    for (size_t i = 0; i < (once ? 1 : COUNT_OF(lacks)); i++) {
+        mini_io_without = lacks[i];
+        variant[0] = '\0';
+        test();
+    }
+    mini_io_without = 0;
+}
+
+/* ---- G5.1: files -------------------------------------------------------- */
+
+enum { FILE_BYTES = 200000 };
+struct files {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_statx look;
+    int dir, fd, other;
+    char *bytes, *back; /* FILE_BYTES and more of each */
+};
+
+static char folder_name[64];
+
+/* A new directory's descriptor. */
+static int make_folder(void) {
+    strcpy(folder_name, "/tmp/miniss-test-XXXXXX");
+    must(mkdtemp(folder_name) != NULL, "mkdtemp");
+    int dir = open(folder_name, O_RDONLY);
+
+    must(dir >= 0, "open a directory");
+    return dir;
+}
+
+static void remove_folder(int dir) {
+    close(dir);
+    rmdir(folder_name);
+}
+
+static char *patterned(size_t size) {
+    char *bytes = malloc(size);
+
+    must(bytes != NULL, "malloc");
+    for (size_t i = 0; i < size; i++) bytes[i] = pattern(i);
+    return bytes;
+}
+
+/* A file in DIR with SIZE bytes of the pattern; open for reading, and with no
+ * name any more. */
+static int make_file(int dir, size_t size) {
+    char *bytes = patterned(size + 1);
+    int fd = openat(dir, "made", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    must(fd >= 0 && write(fd, bytes, size) == (ssize_t)size, "make a file");
+    must(unlinkat(dir, "made", 0) == 0, "unlink");
+    free(bytes);
+    return fd;
+}
+
+static mini_poll files_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_openat(&self->io, self->dir, "new",
+        O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
+    self->fd = (int)MINI_RESULT;
+    NOTE(fcntl(self->fd, F_GETFD));
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, FILE_BYTES, 0));
+    NOTE((long)self->io.done);
+    STEP(mini_read_exact(&self->io, self->fd, self->back, FILE_BYTES, 0));
+    NOTE((long)self->io.done);
+    NOTE(memcmp(self->back, self->bytes, FILE_BYTES));
+    STEP(mini_read_exact(
+        &self->io, self->fd, self->back, FILE_BYTES, FILE_BYTES - 7));
+    NOTE((long)self->io.done);
+    NOTE(memcmp(self->back, self->bytes + FILE_BYTES - 7, 7));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 5, FILE_BYTES));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 5, FAR));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 0, 0));
+    /* none of these has moved where it stands; these do */
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 10, -1));
+    STEP(mini_read_exact(&self->io, self->fd, self->back + 10, FILE_BYTES, -1));
+    NOTE(memcmp(self->back, self->bytes, FILE_BYTES));
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, 9000, -1));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 9999, FILE_BYTES));
+    NOTE(memcmp(self->back, self->bytes, 9000));
+    STEP(mini_fsync(&self->io, self->fd));
+    STEP(mini_close(&self->io, self->fd));
+    NOTE(fcntl(self->fd, F_GETFD));
+    MINI_END(0);
+}
+
+static void write_and_read_files(void) {
+    struct files self = {.future = MINI_FUTURE(files_script, "files"),
+        .dir = make_folder(),
+        .bytes = patterned(FILE_BYTES),
+        .back = malloc(FILE_BYTES + 10)};
+
+    check_equal(run(&self.future, virtual_clock()), 0);
+    assert_notes(FD_CLOEXEC, FILE_BYTES, FILE_BYTES, FILE_BYTES, FILE_BYTES, 0,
+        7, 7, 0, 0, 0, 0, 10, FILE_BYTES - 10, 0, 9000, 9000, 0, 0, 0, -1);
+    check_equal(unlinkat(self.dir, "new", 0), 0);
+    remove_folder(self.dir);
+    free(self.bytes);
+    free(self.back);
+}
+
+static void g5_1_files_are_written_and_read_to_the_end(void **state) {
+    (void)state;
+    each_kernel(write_and_read_files);
+}
+
+/* Whether LOOK says what fstat(2) says. */
+static bool looks_like(const struct mini_statx *look, int fd) {
+    struct stat status;
+
+    must(fstat(fd, &status) == 0, "fstat");
+    return look->size == (uint64_t)status.st_size &&
+        look->mode == status.st_mode &&
+        look->modified ==
+        (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+}
+
+static mini_poll statx_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    STEP(mini_statx(&self->look, self->dir, "it"));
+    NOTE((long)self->look.size);
+    NOTE(self->look.mode == (S_IFREG | 0640));
+    NOTE(self->look.modified == INT64_C(1234567890) * 1000000000 + 987654321);
+    self->look.size = 99;
+    STEP(mini_statx(&self->look, self->fd, ""));
+    NOTE(looks_like(&self->look, self->fd));
+    STEP(mini_statx(&self->look, self->dir, ""));
+    NOTE(looks_like(&self->look, self->dir));
+    STEP(mini_statx(&self->look, AT_FDCWD, folder_name));
+    NOTE(looks_like(&self->look, self->dir));
+    STEP(mini_statx(&self->look, AT_FDCWD, "")); /* where we are */
+    NOTE(looks_like(&self->look, self->other));
+    STEP(mini_statx(&self->look, self->dir, "link")); /* what it points to */
+    NOTE(looks_like(&self->look, self->fd));
+    self->look.size = 99;
+    STEP(mini_statx(&self->look, self->dir, "none"));
+    STEP(mini_statx(&self->look, self->dir, "it/none"));
+    NOTE((long)self->look.size);
+    MINI_END(0);
+}
+
+static void look_at_files(void) {
+    struct files self = {.future = MINI_FUTURE(statx_script, "statx"),
+        .dir = make_folder(),
+        .other = open(".", O_RDONLY)};
+    struct timespec times[2] = {{111, 222}, {1234567890, 987654321}};
+
+    self.fd = openat(self.dir, "it", O_RDWR | O_CREAT, 0600);
+    check_equal(fchmod(self.fd, 0640), 0);
+    check_equal(ftruncate(self.fd, 12345), 0);
+    check_equal(futimens(self.fd, times), 0);
+    check_equal(symlinkat("it", self.dir, "link"), 0);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    unlinkat(self.dir, "it", 0);
+    unlinkat(self.dir, "link", 0);
+    remove_folder(self.dir);
+    close(self.fd);
+    close(self.other);
+    assert_notes(
+        0, 12345, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, -ENOENT, -ENOTDIR, 99);
+}
+
+static void g5_1_statx_by_path_and_by_descriptor(void **state) {
+    (void)state;
+    each_kernel(look_at_files);
+}
+
+static mini_poll file_errors_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    STEP(mini_openat(&self->io, self->dir, "none", O_RDONLY, 0));
+    STEP(mini_openat(&self->io, self->dir, ".", O_WRONLY, 0));
+    STEP(mini_openat(&self->io, self->dir, "it", O_RDWR | O_CREAT | O_EXCL, 0));
+    STEP(mini_openat(&self->io, self->dir, "it/x", O_RDONLY, 0));
+    STEP(mini_openat(&self->io, -1, "it", O_RDONLY, 0));
+    STEP(mini_openat(&self->io, self->fd, "it", O_RDONLY, 0));
+    MINI_AWAIT(mini_openat(&self->io, self->dir, "it", O_RDONLY, 0));
+    self->other = (int)MINI_RESULT;
+    STEP(mini_write_all(&self->io, self->other, "no", 2, 0));
+    NOTE((long)self->io.done);
+    STEP(mini_write_all(&self->io, self->other, "no", 2, -1));
+    STEP(mini_close(&self->io, self->other));
+    STEP(mini_close(&self->io, self->other));
+    STEP(mini_read_exact(&self->io, self->dir, self->back, 5, 0));
+    STEP(mini_fsync(&self->io, self->other));
+    /* a limit in the midst of it: a part, and then an error */
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, FILE_BYTES, 1000));
+    NOTE((long)self->io.done);
+    STEP(mini_write(&self->io, self->fd, self->bytes, 9, FILE_BYTES));
+    MINI_END(0);
+}
+
+static void refused_files(void) {
+    struct files self = {.future = MINI_FUTURE(file_errors_script, "errors"),
+        .dir = make_folder(),
+        .bytes = patterned(FILE_BYTES),
+        .back = malloc(FILE_BYTES)};
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, handler;
+    struct rlimit before, limit;
+
+    self.fd = openat(self.dir, "it", O_RDWR | O_CREAT, 0600);
+    sigaction(SIGXFSZ, &ignore, &handler);
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = before;
+    limit.rlim_cur = 100000;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    long result = run(&self.future, virtual_clock());
+
+    setrlimit(RLIMIT_FSIZE, &before);
+    sigaction(SIGXFSZ, &handler, NULL);
+    unlinkat(self.dir, "it", 0);
+    close(self.fd);
+    remove_folder(self.dir);
+    free(self.bytes);
+    free(self.back);
+    check_equal(result, 0);
+    assert_notes(-ENOENT, -EISDIR, -EEXIST, -ENOTDIR, -EBADF, -ENOTDIR, -EBADF,
+        0, -EBADF, 0, -EBADF, -EISDIR, -EBADF, -EFBIG, 99000, -EFBIG);
+}
+
+static void g5_1_what_files_refuse_is_told(void **state) {
+    (void)state;
+    each_kernel(refused_files);
+}
+
+static mini_poll full_disk_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, FILE_BYTES, 0));
+    NOTE((long)self->io.done);
+    STEP(mini_write_all(&self->io, self->fd, "x", 1, -1));
+    STEP(mini_write(&self->io, self->fd, "x", 1, -1));
+    STEP(
+        mini_read_exact(&self->io, self->fd, self->back, 100, -1)); /* zeroes */
+    MINI_END(self->back[0] | self->back[99]);
+}
+
+static void full_disk(void) {
+    struct files self = {.future = MINI_FUTURE(full_disk_script, "full"),
+        .fd = open("/dev/full", O_RDWR),
+        .bytes = patterned(FILE_BYTES),
+        .back = malloc(100)};
+
+    long result = self.fd < 0 ? 0 : run(&self.future, virtual_clock());
+
+    free(self.bytes);
+    free(self.back);
+    if (self.fd < 0) skip();
+    close(self.fd);
+    check_equal(result, 0);
+    assert_notes(-ENOSPC, 0, -ENOSPC, -ENOSPC, 100);
+}
+
+static void g5_1_a_full_disk_is_enospc(void **state) {
+    (void)state;
+    each_kernel(full_disk);
+}
+
+/* ---- G5.2: files -------------------------------------------------------- */
+
+enum { FILES = 8 };
+struct opening {
+    struct script script;
+    struct mini_io io[FILES];
+    struct mini_statx look;
+    struct mini_task *task[FILES];
+    long opened, cancelled, other;
+    char byte;
+};
+
+static mini_poll no_start_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct opening *self = MINI_SELF(struct opening);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    self->task[0] = background(
+        mini_openat(&self->io[0], s->fd[0], "new", O_RDWR | O_CREAT, 0600));
+    self->task[1] =
+        background(mini_write_all(&self->io[1], s->fd[1], "no", 2, 0));
+    self->task[2] =
+        background(mini_read_exact(&self->io[2], s->fd[1], s->buffer, 9, -1));
+    self->task[3] = background(mini_fsync(&self->io[3], s->fd[1]));
+    self->task[4] = background(mini_statx(&self->look, s->fd[0], ""));
+    for (s->i = 0; s->i < 5; s->i++) mini_cancel(self->task[s->i]);
+    for (s->i = 0; s->i < 5; s->i++)
+        STEP(mini_join(&s->join, self->task[s->i]));
+    SETTLE(s);
+    NOTE(faccessat(s->fd[0], "new", F_OK, 0));
+    NOTE((long)lseek(s->fd[1], 0, SEEK_CUR));
+    NOTE((long)lseek(s->fd[1], 0, SEEK_END));
+    MINI_END(0);
+}
+
+static void cancelled_files_never_start(void) {
+    struct opening self = {
+        .script.future = MINI_FUTURE(no_start_script, "no_start")};
+    int dir = make_folder();
+
+    self.script.fd[0] = dir;
+    self.script.fd[1] = make_file(dir, 0);
+    check_equal(run(&self.script.future, virtual_clock()), 0);
+    close(self.script.fd[1]);
+    remove_folder(dir);
+    assert_notes(
+        -ECANCELED, -ECANCELED, -ECANCELED, -ECANCELED, -ECANCELED, -1, 0, 0);
+}
+
+static void g5_2_a_file_operation_cancelled_early_never_starts(void **state) {
+    (void)state;
+    each_kernel(cancelled_files_never_start);
+}
+
+/* More than there are helpers, so that some wait in line. */
+static mini_poll opening_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct opening *self = MINI_SELF(struct opening);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    for (s->i = 0; s->i < 300; s->i++) {
+        for (int i = 0; i < FILES; i++)
+            self->task[i] = background(
+                mini_openat(&self->io[i], s->fd[0], i % 2 ? "." : "new",
+                    i % 2 ? O_RDONLY : O_RDWR | O_CREAT, 0600));
+        for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
+        if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        for (int i = 0; i < FILES; i++) mini_cancel(self->task[i]);
+        for (s->j = 0; s->j < FILES; s->j++) {
+            MINI_AWAIT(mini_join(&s->join, self->task[s->j]));
+            if (MINI_RESULT >= 0) {
+                self->opened++;
+                must(close((int)MINI_RESULT) == 0, "no descriptor");
+            } else {
+                self->cancelled += MINI_RESULT == -ECANCELED;
+                self->other += MINI_RESULT != -ECANCELED;
+            }
+        }
+        unlinkat(s->fd[0], "new", 0);
+    }
+    MINI_END(self->other);
+}
+
+static void cancelled_opens(void) {
+    struct opening self = {
+        .script.future = MINI_FUTURE(opening_script, "opening")};
+    int dir = make_folder();
+
+    self.script.fd[0] = dir;
+    check_equal(run(&self.script.future, real_clock(1)), 0); /* counts, too */
+    remove_folder(dir);
+    check_equal(self.opened + self.cancelled, 300 * FILES);
+    check(self.opened > 0 && self.cancelled > 0);
+}
+
+static void g5_2_cancel_races_with_openat_and_no_descriptor_is_lost(
+    void **state) {
+    (void)state;
+    each_kernel(cancelled_opens);
+}
+
+/* A cancelled write_all says how many bytes of it are in the file. */
+static mini_poll cancelled_write_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct opening *self = MINI_SELF(struct opening);
+    struct script *s = &self->script;
+    static char many[1 << 16];
+
+    MINI_BEGIN;
+    for (s->i = 0; s->i < 200; s->i++) {
+        must(ftruncate(s->fd[1], 0) == 0, "ftruncate");
+        memset(many, 'w', sizeof many);
+        self->task[0] = background(
+            mini_write_all(&self->io[0], s->fd[1], many, sizeof many, 0));
+        for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
+        if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        mini_cancel(self->task[0]);
+        MINI_AWAIT(mini_join(&s->join, self->task[0]));
+        memset(many, '?', sizeof many); /* ours again */
+        s->sum = (long)lseek(s->fd[1], 0, SEEK_END);
+        self->opened += MINI_RESULT > 0;
+        self->other +=
+            MINI_RESULT == -ECANCELED ? s->sum != 0 : MINI_RESULT != s->sum;
+        self->other += s->sum != (long)self->io[0].done;
+        if (s->sum == 0) continue;
+        must(pread(s->fd[1], &self->byte, 1, s->sum - 1) == 1, "pread");
+        self->other += self->byte != 'w';
+    }
+    MINI_END(self->other);
+}
+
+static void cancelled_writes(void) {
+    struct opening self = {
+        .script.future = MINI_FUTURE(cancelled_write_script, "writing")};
+    int dir = make_folder();
+
+    self.script.fd[1] = make_file(dir, 0);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    close(self.script.fd[1]);
+    remove_folder(dir);
+    check(self.opened > 0);
+}
+
+static void g5_2_a_cancelled_write_says_what_is_in_the_file(void **state) {
+    (void)state;
+    each_kernel(cancelled_writes);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_recv_and_send_say_how_much),
     cmocka_unit_test(g5_1_read_and_write_of_a_pipe),
@@ -4402,6 +4837,13 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_operations_that_find_nothing_are_tried_again),
     cmocka_unit_test(g5_6_older_kernels_get_the_ring_they_know),
+    cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
+    cmocka_unit_test(g5_1_statx_by_path_and_by_descriptor),
+    cmocka_unit_test(g5_1_what_files_refuse_is_told),
+    cmocka_unit_test(g5_1_a_full_disk_is_enospc),
+    cmocka_unit_test(g5_2_a_file_operation_cancelled_early_never_starts),
+    cmocka_unit_test(g5_2_cancel_races_with_openat_and_no_descriptor_is_lost),
+    cmocka_unit_test(g5_2_a_cancelled_write_says_what_is_in_the_file),
 };
 
 MINI_TEST_MAIN(tests)
