@@ -4437,6 +4437,12 @@ static void write_and_read_files(void) {
     check_equal(run(&self.future, virtual_clock()), 0);
     assert_notes(FD_CLOEXEC, FILE_BYTES, FILE_BYTES, FILE_BYTES, FILE_BYTES, 0,
         7, 7, 0, 0, 0, 0, 10, FILE_BYTES - 10, 0, 9000, 9000, 0, 0, 0, -1);
+    struct stat status;
+    mode_t mask = umask(0);
+
+    umask(mask);
+    check_equal(fstatat(self.dir, "new", &status, 0), 0);
+    check_equal(status.st_mode, S_IFREG | (0640 & ~mask));
     check_equal(unlinkat(self.dir, "new", 0), 0);
     remove_folder(self.dir);
     free(self.bytes);
@@ -4757,6 +4763,276 @@ static void g5_2_a_cancelled_write_says_what_is_in_the_file(void **state) {
     each_kernel(cancelled_writes);
 }
 
+/* ---- G5.1: datagrams ---------------------------------------------------- */
+
+/* Two sockets of a family, or connected ones of AF_UNIX. */
+struct post {
+    struct mini_future future;
+    struct mini_datagram out, in;
+    struct mini_io readable;
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_timeout timeout;
+    struct mini_join join;
+    struct mini_task *task;
+    int fd[3];
+    struct sockaddr_storage address[3];
+    socklen_t size;
+    char buffer[256];
+    long i, j, got, wrong;
+};
+
+static bool is_from(const struct post *self, int who) {
+    return self->in.peer_length == self->size &&
+        memcmp(&self->in.peer, &self->address[who], self->size) == 0;
+}
+
+/* By who is 0 to who is 1. */
+static struct mini_future *send_post(
+    struct post *self, const char *text, size_t length) {
+    return mini_send_to(&self->out, self->fd[0], text, length,
+        (struct sockaddr *)&self->address[1], self->size);
+}
+
+static struct mini_future *receive_post(struct post *self, size_t length) {
+    return mini_recv_from(&self->in, self->fd[1], self->buffer, length);
+}
+
+static mini_poll post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+    static char large[70000];
+
+    MINI_BEGIN;
+    STEP(send_post(self, "hello", 5));
+    STEP(receive_post(self, 200));
+    NOTE(self->in.truncated);
+    NOTE(is_from(self, 0));
+    STEP(send_post(self, "", 0)); /* an empty one is one, too */
+    self->in.peer_length = 99;
+    STEP(receive_post(self, 200));
+    NOTE(self->in.truncated);
+    NOTE(is_from(self, 0));
+    STEP(send_post(self, "cut short", 9)); /* what does not fit is lost */
+    STEP(send_post(self, "next", 4));
+    STEP(receive_post(self, 3));
+    NOTE(self->in.truncated);
+    NOTE(is_from(self, 0));
+    STEP(receive_post(self, 4));
+    NOTE(self->in.truncated);
+    STEP(send_post(self, "all of it", 9));
+    STEP(receive_post(self, 0));
+    NOTE(self->in.truncated);
+    NOTE(memcmp(self->buffer, "next", 4) == 0);
+    /* one that waits, and the answer to it */
+    self->task = background(receive_post(self, 200));
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    NOTE(ended(&self->in.io.future));
+    STEP(send_post(self, "ping", 4));
+    STEP(mini_join(&self->join, self->task));
+    STEP(mini_send_to(&self->out, self->fd[1], "pong", 4,
+        (struct sockaddr *)&self->in.peer, self->in.peer_length));
+    STEP(mini_recv_from(&self->in, self->fd[0], self->buffer, 200));
+    NOTE(is_from(self, 1));
+    NOTE(memcmp(self->buffer, "pong", 4) == 0);
+    STEP(send_post(self, large, sizeof large));
+    STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
+        (struct sockaddr *)&self->address[1], 1));
+    MINI_END(0);
+}
+
+static void post(const char *host) {
+    struct post self = {.future = MINI_FUTURE(post_script, "post")};
+
+    for (int i = 0; i < 2; i++) {
+        self.size = sizeof self.address[i];
+        self.fd[i] = mini_bind(host, 0, SOCK_DGRAM, false);
+        if (self.fd[i] < 0) { /* there is no IPv6 here */
+            check(i == 0 && strcmp(host, "::1") == 0);
+            return;
+        }
+        set_nonblocking(self.fd[i], i);
+        check_equal(getsockname(self.fd[i], (struct sockaddr *)&self.address[i],
+                        &self.size),
+            0);
+    }
+    snprintf(variant, sizeof variant, "%s", host);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    close_pair(self.fd);
+    assert_notes(5, 5, 0, 1, 0, 0, 0, 1, 9, 4, 3, 1, 1, 4, 0, 9, 0, 1, 1, 0, 4,
+        4, 4, 4, 1, 1, -EMSGSIZE, -EINVAL);
+}
+
+static void post_by_ipv4(void) { post("127.0.0.1"); }
+static void post_by_ipv6(void) { post("::1"); }
+
+static void g5_1_datagrams_and_whom_they_are_from(void **state) {
+    (void)state;
+    each_kernel(post_by_ipv4);
+    each_kernel(post_by_ipv6);
+}
+
+/* Of AF_UNIX, and connected: to nobody by name, but with an address of a size
+ * that none can have to nobody at all. */
+static mini_poll odd_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+    static char large[sizeof(struct sockaddr_storage) + 100];
+
+    MINI_BEGIN;
+    STEP(mini_send_to(&self->out, self->fd[0], "hello", 5, NULL, 0));
+    STEP(receive_post(self, 200));
+    NOTE(self->in.truncated);
+    NOTE(self->in.peer_length <= sizeof(sa_family_t)); /* has no name */
+    memcpy(large, &self->address[1], self->size);
+    STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
+        (struct sockaddr *)large, sizeof(struct sockaddr_storage) + 1));
+    STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
+        (struct sockaddr *)large, sizeof large));
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "no", 2, (struct sockaddr *)large, UINT_MAX));
+    NOTE((long)drain(self->fd[1], -1));
+    /* the same of IPv4, connected */
+    STEP(mini_send_to(&self->out, self->fd[2], "no", 2,
+        (struct sockaddr *)large, sizeof(struct sockaddr_storage) + 1));
+    MINI_END(0);
+}
+
+static void odd_post(void) {
+    struct post self = {.future = MINI_FUTURE(odd_post_script, "odd_post")};
+    int to = mini_bind(NULL, 0, SOCK_DGRAM, false);
+
+    check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+    self.fd[2] = mini_bind(NULL, 0, SOCK_DGRAM, false);
+    self.size = sizeof self.address[1];
+    check(to >= 0 && self.fd[2] >= 0);
+    getsockname(to, (struct sockaddr *)&self.address[1], &self.size);
+    check_equal(
+        connect(self.fd[2], (struct sockaddr *)&self.address[1], self.size), 0);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    size_t arrived = drain(to, -1);
+
+    close_pair(self.fd);
+    close(self.fd[2]);
+    close(to);
+    assert_notes(5, 5, 0, 1, -EINVAL, -EINVAL, -EINVAL, 0, -EINVAL);
+    check_equal(arrived, 0);
+}
+
+static void g5_1_datagrams_to_an_address_too_large_go_nowhere(void **state) {
+    (void)state;
+    each_kernel(odd_post);
+}
+
+/* ---- G5.2: datagrams ---------------------------------------------------- */
+
+static mini_poll cancelled_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    memset(self->buffer, 'c', sizeof self->buffer);
+    for (; self->i < 2; self->i++) { /* when it waits, and in the same turn */
+        self->task = background(receive_post(self, 200));
+        if (self->i == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        if (self->i == 1) MINI_AWAIT(mini_yield(&self->yield));
+        NOTE(ended(&self->in.io.future));
+        mini_cancel(self->task);
+        STEP(mini_join(&self->join, self->task));
+    }
+    STEP(mini_timeout(&self->timeout, receive_post(self, 200), MINI_MS));
+    self->task = background(receive_post(self, 200)); /* before it starts */
+    mini_cancel(self->task);
+    STEP(mini_join(&self->join, self->task));
+    raw_send(self->fd[0], "late", 4);
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    for (self->j = 0; self->j < 200; self->j++)
+        self->wrong += self->buffer[self->j] != 'c';
+    NOTE(self->wrong);
+    STEP(receive_post(self, 200));
+    MINI_END(0);
+}
+
+static void cancelled_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {
+            .future = MINI_FUTURE(cancelled_post_script, "post")};
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[1], nonblocking);
+        check_equal(run(&self.future, virtual_clock()), 0);
+        close_pair(self.fd);
+        assert_notes(
+            0, -ECANCELED, 0, -ECANCELED, -ETIMEDOUT, -ECANCELED, 0, 4);
+    }
+}
+
+static void g5_2_a_cancelled_recv_from_leaves_the_datagram(void **state) {
+    (void)state;
+    each_kernel(cancelled_post);
+}
+
+/* AF_UNIX loses none by itself: its sender waits. Each says which it is, and
+ * has a length of its own. */
+enum { LETTERS = 2000 };
+
+static void *post_sender(void *argument) {
+    int fd = *(int *)argument;
+
+    for (int i = 0; i < LETTERS; i++) {
+        char text[256] = {0};
+
+        memcpy(text, &i, sizeof i);
+        raw_send(fd, text, sizeof i + (size_t)i % 200);
+        if (i % 3 == 0) nanosleep(&(struct timespec){0, 40000}, NULL);
+    }
+    raw_send(fd, "", 0);
+    return NULL;
+}
+
+static mini_poll timed_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    for (;;) {
+        MINI_AWAIT(mini_timeout(&self->timeout,
+            receive_post(self, sizeof self->buffer), 10 * MINI_US));
+        if (MINI_RESULT == -ETIMEDOUT) continue;
+        if (MINI_RESULT <= 0) break;
+        int which;
+        memcpy(&which, self->buffer, sizeof which);
+        self->wrong += which != self->got ||
+            MINI_RESULT != (long)sizeof which + which % 200;
+        self->got++;
+    }
+    NOTE(MINI_RESULT);
+    NOTE(self->wrong);
+    MINI_END(self->got);
+}
+
+static void timed_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {.future = MINI_FUTURE(timed_post_script, "post")};
+        pthread_t thread;
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[1], nonblocking);
+        check_equal(pthread_create(&thread, NULL, post_sender, &self.fd[0]), 0);
+        long got = run(&self.future, real_clock(1));
+
+        pthread_join(thread, NULL);
+        close_pair(self.fd);
+        assert_notes(0, 0);
+        check_equal(got, LETTERS);
+    }
+}
+
+static void g5_2_timeouts_race_with_datagrams_and_none_is_lost(void **state) {
+    (void)state;
+    each_kernel(timed_post);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_recv_and_send_say_how_much),
     cmocka_unit_test(g5_1_read_and_write_of_a_pipe),
@@ -4844,6 +5120,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_a_file_operation_cancelled_early_never_starts),
     cmocka_unit_test(g5_2_cancel_races_with_openat_and_no_descriptor_is_lost),
     cmocka_unit_test(g5_2_a_cancelled_write_says_what_is_in_the_file),
+    cmocka_unit_test(g5_1_datagrams_and_whom_they_are_from),
+    cmocka_unit_test(g5_1_datagrams_to_an_address_too_large_go_nowhere),
+    cmocka_unit_test(g5_2_a_cancelled_recv_from_leaves_the_datagram),
+    cmocka_unit_test(g5_2_timeouts_race_with_datagrams_and_none_is_lost),
 };
 
 MINI_TEST_MAIN(tests)
