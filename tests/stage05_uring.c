@@ -4880,7 +4880,8 @@ static mini_poll odd_post_script(
     static char large[sizeof(struct sockaddr_storage) + 100];
 
     MINI_BEGIN;
-    STEP(mini_send_to(&self->out, self->fd[0], "hello", 5, NULL, 0));
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "hello", 5, (struct sockaddr *)large, 0));
     STEP(receive_post(self, 200));
     NOTE(self->in.truncated);
     NOTE(self->in.peer_length <= sizeof(sa_family_t)); /* has no name */
@@ -5033,6 +5034,488 @@ static void g5_2_timeouts_race_with_datagrams_and_none_is_lost(void **state) {
     each_kernel(timed_post);
 }
 
+/* ---- G5.1: helper threads ----------------------------------------------- */
+
+/* A gate that calls wait at, on helper threads; open for good. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    bool open;
+    atomic_int waiting; /* calls that have come to it */
+};
+
+#define CLOSED_GATE \
+    { .lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER }
+
+static void open_gate(struct gate *gate) {
+    pthread_mutex_lock(&gate->lock);
+    gate->open = true;
+    pthread_cond_broadcast(&gate->opened);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+/* A call for a helper. */
+struct errand {
+    struct mini_io io;
+    struct gate *gate; /* NULL: it does not wait */
+    long result;
+    pthread_t thread; /* it ran on */
+    int runs;
+    struct mini_task *task;
+};
+
+static long go(void *argument) {
+    struct errand *self = argument;
+
+    self->runs++;
+    self->thread = pthread_self();
+    errno = ENOENT; /* of no concern */
+    if (!self->gate) return self->result;
+    self->gate->waiting++;
+    pthread_mutex_lock(&self->gate->lock);
+    while (!self->gate->open)
+        pthread_cond_wait(&self->gate->opened, &self->gate->lock);
+    pthread_mutex_unlock(&self->gate->lock);
+    return self->result;
+}
+
+static struct mini_future *send_out(struct errand *errand) {
+    return mini_offload(&errand->io, go, errand);
+}
+
+enum { ERRANDS = 40, HELPERS = 4 };
+struct office {
+    struct mini_future future;
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_timeout timeout;
+    struct mini_join join;
+    struct mini_select select;
+    struct mini_remote remote[2];
+    struct mini_future *futures[ERRANDS];
+    struct mini_task *task;
+    struct gate *gate;
+    struct errand errand[ERRANDS];
+    long i, wrong;
+};
+
+/* All helpers have a call that waits at the gate. */
+#define UNTIL_WAITING(office, count) \
+    while ((office)->gate->waiting < (count)) \
+    MINI_AWAIT(mini_sleep(&(office)->sleep, MINI_MS))
+
+static mini_poll results_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    static const long results[] = {
+        0, 7, -1, -EAGAIN, -EINTR, -ECANCELED, LONG_MAX, LONG_MIN};
+
+    MINI_BEGIN;
+    for (; self->i < (long)COUNT_OF(results); self->i++) {
+        self->errand[self->i].result = results[self->i];
+        STEP(send_out(&self->errand[self->i]));
+        self->wrong += self->errand[self->i].runs != 1 ||
+            pthread_equal(self->errand[self->i].thread, pthread_self());
+    }
+    /* one after the other needs no more than one */
+    for (; self->i-- > 1;)
+        self->wrong += !pthread_equal(
+            self->errand[self->i].thread, self->errand[0].thread);
+    NOTE((long)mini_stats()->offloads);
+    MINI_END(self->wrong);
+}
+
+static void errands_have_results(void) {
+    static struct office self;
+
+    self = (struct office){.future = MINI_FUTURE(results_script, "results")};
+    check_equal(run(&self.future, virtual_clock()), 0);
+    assert_notes(0, 7, -1, -EAGAIN, -EINTR, -ECANCELED, LONG_MAX, LONG_MIN, 8);
+}
+
+static void g5_1_a_call_on_a_helper_thread_has_its_own_result(void **state) {
+    (void)state;
+    each_kernel(errands_have_results);
+}
+
+/* The shard goes on meanwhile; all calls are made once, on few threads. */
+static mini_poll many_errands_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    pthread_t threads[HELPERS];
+    int count = 0;
+
+    MINI_BEGIN;
+    for (int i = 0; i < ERRANDS; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = i};
+        self->futures[i] = send_out(&self->errand[i]);
+    }
+    self->task =
+        background(mini_join_all(&self->select, self->futures, ERRANDS));
+    UNTIL_WAITING(self, HELPERS);
+    for (; self->i < 100; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    NOTE(self->gate->waiting);
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->task));
+    for (int i = 0; i < ERRANDS; i++) {
+        int known = 0;
+
+        self->wrong += self->futures[i]->result != i;
+        self->wrong += self->errand[i].runs != 1;
+        while (known < count &&
+            !pthread_equal(threads[known], self->errand[i].thread))
+            known++;
+        if (known == count && count < HELPERS)
+            threads[count++] = self->errand[i].thread;
+        else
+            self->wrong += known == count;
+    }
+    NOTE(self->wrong);
+    MINI_END(count);
+}
+
+static void many_errands(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(many_errands_script, "many"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), HELPERS);
+    assert_notes(HELPERS, 0, 0);
+}
+
+static void g5_1_more_calls_than_helpers_wait_in_line(void **state) {
+    (void)state;
+    each_kernel(many_errands);
+}
+
+static long meet_at(void *argument) {
+    struct errand *self = argument;
+
+    self->runs++;
+    self->thread = pthread_self();
+    self->gate->waiting++;
+    while (self->gate->waiting < 2) sched_yield();
+    return self->result;
+}
+
+struct branch {
+    struct mini_future future;
+    struct mini_remote remote[2];
+    struct mini_future *both[2];
+    struct mini_select select;
+    struct errand errand[2];
+};
+
+static mini_poll branch(struct mini_future *future, struct mini_context cx) {
+    struct branch *self = MINI_SELF(struct branch);
+
+    MINI_BEGIN;
+    for (unsigned i = 0; i < 2; i++)
+        self->both[i] = mini_spawn_on(&self->remote[i], i,
+            mini_offload(&self->errand[i].io, meet_at, &self->errand[i]));
+    /* each waits until the other's is there, too */
+    STEP(mini_join_all(&self->select, self->both, 2));
+    NOTE(self->both[0]->result);
+    NOTE(self->both[1]->result);
+    NOTE(pthread_equal(self->errand[0].thread, self->errand[1].thread) != 0);
+    MINI_END(0);
+}
+
+static void two_branches(void) {
+    struct gate gate = CLOSED_GATE;
+    struct branch self = {.future = MINI_FUTURE(branch, "branch"),
+        .errand = {
+            {.gate = &gate, .result = 11}, {.gate = &gate, .result = -22}}};
+
+    check_equal(run(&self.future, real_clock(2)), 0);
+    assert_notes(-22, 11, -22, 0);
+}
+
+static void g5_1_each_shard_has_helpers_of_its_own(void **state) {
+    (void)state;
+    each_kernel(two_branches);
+}
+
+/* ---- G5.2: helper threads ----------------------------------------------- */
+
+static mini_poll cancelled_errands_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (int i = 0; i < HELPERS + 4; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = 50 + i};
+        self->errand[i].task = background(send_out(&self->errand[i]));
+    }
+    mini_cancel(self->errand[HELPERS + 3].task); /* before it starts */
+    UNTIL_WAITING(self, HELPERS);
+    mini_cancel(self->errand[HELPERS].task); /* the first in line */
+    mini_cancel(self->errand[HELPERS + 2].task); /* the last */
+    STEP(mini_join(&self->join, self->errand[HELPERS].task));
+    STEP(mini_join(&self->join, self->errand[HELPERS + 2].task));
+    STEP(mini_join(&self->join, self->errand[HELPERS + 3].task));
+    mini_cancel(self->errand[1].task); /* one that runs */
+    for (; self->i < 20; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    NOTE(ended(&self->errand[1].io.future));
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->errand[1].task));
+    for (self->i = 0; self->i < HELPERS + 4; self->i++) {
+        if (self->i == 1 || self->i == HELPERS || self->i > HELPERS + 1)
+            continue;
+        STEP(mini_join(&self->join, self->errand[self->i].task));
+    }
+    for (self->i = 0; self->i < HELPERS + 4; self->i++)
+        NOTE(self->errand[self->i].runs);
+    MINI_END(0);
+}
+
+static void cancelled_errands(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(cancelled_errands_script, "cancelled"),
+        .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(-ECANCELED, -ECANCELED, -ECANCELED, 0, 51, 50, 52, 53, 55, 1,
+        1, 1, 1, 0, 1, 0, 0);
+}
+
+static void g5_2_a_call_in_line_can_be_cancelled_one_that_runs_not(
+    void **state) {
+    (void)state;
+    each_kernel(cancelled_errands);
+}
+
+/* Opens the gate when it is cancelled, or after a time. */
+struct porter {
+    struct mini_future future;
+    struct mini_sleep sleep;
+    struct gate *gate;
+    uint64_t ns;
+};
+
+static mini_poll porter(struct mini_future *future, struct mini_context cx) {
+    struct porter *self = MINI_SELF(struct porter);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_sleep(&self->sleep, self->ns));
+    open_gate(self->gate);
+    MINI_END(0);
+}
+
+static mini_poll hasty_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    self->errand[0] = (struct errand){.gate = self->gate, .result = 5};
+    mini_detach(MINI_SPAWN(
+        struct porter, porter, .gate = self->gate, .ns = 20 * MINI_MS));
+    /* it runs, so its result is awaited, long after the time is up */
+    STEP(mini_timeout(&self->timeout, send_out(&self->errand[0]), MINI_MS));
+    NOTE(self->gate->open);
+    /* select: all of them run and are awaited */
+    for (int i = 0; i < 3; i++) {
+        self->errand[i] = (struct errand){.result = 10 + i};
+        self->futures[i] = send_out(&self->errand[i]);
+    }
+    MINI_AWAIT(mini_select(&self->select, self->futures, 3));
+    NOTE(MINI_RESULT >= 0 && MINI_RESULT < 3);
+    for (int i = 0; i < 3; i++) {
+        self->wrong += self->errand[i].runs != 1;
+        self->wrong += self->futures[i]->result != 10 + i;
+    }
+    MINI_END(self->wrong);
+}
+
+static void hasty(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(hasty_script, "hasty"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(5, 1, 1);
+}
+
+static void g5_2_a_call_that_runs_outlives_its_timeout(void **state) {
+    (void)state;
+    each_kernel(hasty);
+}
+
+/* More than there are helpers: one is the first, others are still in line or run
+ * at the gate, which opens when the losers have been cancelled. */
+static mini_poll choice_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (int i = 0; i < HELPERS + 6; i++) {
+        self->errand[i] = (struct errand){
+            .gate = i == 1 ? NULL : self->gate, .result = 10 + i};
+        self->futures[i] = send_out(&self->errand[i]);
+    }
+    self->task =
+        background(mini_select(&self->select, self->futures, HELPERS + 6));
+    UNTIL_WAITING(self, HELPERS); /* the fourth takes the winner's place */
+    for (; self->i < 20; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->task));
+    for (int i = 0; i < HELPERS + 6; i++) {
+        bool ran = i <= HELPERS;
+
+        self->wrong += self->errand[i].runs != ran;
+        self->wrong += self->futures[i]->result != (ran ? 10 + i : -ECANCELED);
+    }
+    MINI_END(self->wrong);
+}
+
+static void choice(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(choice_script, "choice"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(1);
+}
+
+static void g5_2_losers_of_a_select_on_helper_threads_are_awaited(
+    void **state) {
+    (void)state;
+    each_kernel(choice);
+}
+
+static mini_poll abandoned_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (int i = 0; i < HELPERS + 2; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = 1};
+        mini_detach(background(send_out(&self->errand[i])));
+    }
+    mini_detach(MINI_SPAWN(
+        struct porter, porter, .gate = self->gate, .ns = 3600 * MINI_SECOND));
+    UNTIL_WAITING(self, HELPERS);
+    MINI_END(3);
+}
+
+static void abandoned(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(abandoned_script, "abandoned"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 3);
+    for (int i = 0; i < HELPERS + 2; i++) {
+        check_equal(self.errand[i].runs, i < HELPERS);
+        check_equal(
+            self.errand[i].io.future.result, i < HELPERS ? 1 : -ECANCELED);
+    }
+}
+
+static void g5_2_the_end_of_a_run_awaits_calls_that_run(void **state) {
+    (void)state;
+    each_kernel(abandoned);
+}
+
+/* Cancels at every distance. */
+static mini_poll errand_race_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    static long round;
+
+    MINI_BEGIN;
+    for (round = 0; round < 300; round++) {
+        for (int i = 0; i < 10; i++) {
+            self->errand[i] = (struct errand){.result = 10 + i};
+            self->errand[i].task = background(send_out(&self->errand[i]));
+        }
+        for (self->i = round % 4; self->i > 0; self->i--)
+            MINI_AWAIT(mini_sleep(&self->sleep, 1));
+        if (round / 4 % 2) MINI_AWAIT(mini_yield(&self->yield));
+        for (int i = 0; i < 10; i++) mini_cancel(self->errand[i].task);
+        for (self->i = 0; self->i < 10; self->i++) {
+            MINI_AWAIT(mini_join(&self->join, self->errand[self->i].task));
+            self->wrong += self->errand[self->i].runs == 1
+                ? MINI_RESULT != 10 + self->i
+                : MINI_RESULT != -ECANCELED;
+        }
+    }
+    MINI_END(self->wrong);
+}
+
+static void errand_race(void) {
+    static struct office self;
+
+    self = (struct office){.future = MINI_FUTURE(errand_race_script, "race")};
+    check_equal(run(&self.future, real_clock(1)), 0);
+}
+
+static void g5_2_cancel_races_with_calls_and_no_result_is_lost(void **state) {
+    (void)state;
+    each_kernel(errand_race);
+}
+
+/* ---- G1.11: helper threads and files ------------------------------------ */
+
+/* Each allocation of these fails in turn: that one operation is refused, and the
+ * same again is not. */
+static mini_poll poor_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    static struct mini_io io;
+    static long fd;
+
+    MINI_BEGIN;
+    mini_test_fail_alloc_after(self->i);
+    MINI_AWAIT(send_out(&self->errand[0]));
+    if (MINI_RESULT != 8) NOTE(MINI_RESULT);
+    MINI_AWAIT(mini_openat(&io, AT_FDCWD, "/dev/null", O_RDWR, 0));
+    if (MINI_RESULT < 0) NOTE(MINI_RESULT);
+    fd = MINI_RESULT;
+    NOTE(100 + mini_test_alloc_failed());
+    mini_test_fail_alloc_after(-1);
+    STEP(send_out(&self->errand[1]));
+    if (fd < 0) {
+        MINI_AWAIT(mini_openat(&io, AT_FDCWD, "/dev/null", O_RDWR, 0));
+        fd = MINI_RESULT;
+    }
+    STEP(mini_write_all(&io, (int)fd, "text", 4, -1));
+    close((int)fd);
+    MINI_END(self->errand[0].runs);
+}
+
+static void poor(void) {
+    static struct office self;
+    bool failed = true;
+
+    for (long i = 0; failed; i++) {
+        self = (struct office){.future = MINI_FUTURE(poor_script, "poor"),
+            .i = i,
+            .errand = {{.result = 8}, {.result = 9}}};
+        long runs = run(&self.future, virtual_clock());
+
+        snprintf(variant, sizeof variant, "allocation %ld", i);
+        failed = notes > 0 && noted[notes - 3] == 101;
+        check_equal(notes, 3 + failed);
+        if (failed) check_equal(noted[0], -ENOMEM);
+        check_equal(noted[notes - 3], 100 + failed);
+        check_equal(noted[notes - 2], 9);
+        check_equal(noted[notes - 1], 4);
+        check(runs == 1 || (runs == 0 && failed));
+        check(i < 20);
+    }
+}
+
+static void g1_11_a_helper_thread_without_memory_is_refused(void **state) {
+    (void)state;
+    each_kernel(poor);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_recv_and_send_say_how_much),
     cmocka_unit_test(g5_1_read_and_write_of_a_pipe),
@@ -5124,6 +5607,15 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_datagrams_to_an_address_too_large_go_nowhere),
     cmocka_unit_test(g5_2_a_cancelled_recv_from_leaves_the_datagram),
     cmocka_unit_test(g5_2_timeouts_race_with_datagrams_and_none_is_lost),
+    cmocka_unit_test(g5_1_a_call_on_a_helper_thread_has_its_own_result),
+    cmocka_unit_test(g5_1_more_calls_than_helpers_wait_in_line),
+    cmocka_unit_test(g5_1_each_shard_has_helpers_of_its_own),
+    cmocka_unit_test(g5_2_a_call_in_line_can_be_cancelled_one_that_runs_not),
+    cmocka_unit_test(g5_2_a_call_that_runs_outlives_its_timeout),
+    cmocka_unit_test(g5_2_losers_of_a_select_on_helper_threads_are_awaited),
+    cmocka_unit_test(g5_2_the_end_of_a_run_awaits_calls_that_run),
+    cmocka_unit_test(g5_2_cancel_races_with_calls_and_no_result_is_lost),
+    cmocka_unit_test(g1_11_a_helper_thread_without_memory_is_refused),
 };
 
 MINI_TEST_MAIN(tests)
