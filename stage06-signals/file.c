@@ -32,6 +32,7 @@ long mini_statx_call(struct mini_io *operation) {
     struct mini_statx *slot = MINI_CONTAINER(operation, struct mini_statx, io);
     const char *path = operation->from;
     struct stat status;
+    if (!*path && operation->fd == AT_FDCWD) path = ".";
     int result = *path ? fstatat(operation->fd, path, &status, 0)
                        : fstat(operation->fd, &status);
     if (result < 0) return -1;

@@ -17,7 +17,8 @@ struct mini_future *mini_send_to(struct mini_datagram *slot, int fd,
     const void *buffer, size_t length, const struct sockaddr *address,
     socklen_t address_length) {
     if (address_length > sizeof slot->peer)
-        address_length = 0; /* -EDESTADDRREQ */
+        address_length = 1; /* -EINVAL; with 0 it would go to the peer of a
+                               connected socket */
     memcpy(&slot->peer, address, address_length);
     describe(slot, buffer, length, address_length);
     return MINI_IO(&slot->io, MINI_OP_SENDMSG, .fd = fd, .from = &slot->header);

@@ -35,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -64,12 +65,16 @@ static bool in_child;
 /* As cmocka's, but good in a child process, too, which ends. */
 static void check_that(bool holds, const char *what, long found, int line) {
     if (holds) return;
+    unsigned lacks = mini_io_without;
+
+    mini_io_without = 0; /* for the tests that follow */
     if (in_child) {
-        fprintf(stderr, "%s:%d: %s [%s] %ld\n", __FILE__, line, what, variant,
-            found);
+        fprintf(stderr, "%s:%d: %s [%s; without %u] %ld\n", __FILE__, line,
+            what, variant, lacks, found);
         _exit(1);
     }
-    print_error("%s:%d: %s [%s] %ld\n", __FILE__, line, what, variant, found);
+    print_error("%s:%d: %s [%s; without %u] %ld\n", __FILE__, line, what,
+        variant, lacks, found);
     fail();
 }
 
@@ -4322,6 +4327,1195 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
 
 #endif
 
+/* ---- without what a kernel may lack ------------------------------------- */
+
+/* Runs TEST with each set of features that a kernel may have; poll(2) has none
+ * of them anyway. */
+static void each_kernel(void (*test)(void)) {
+    static const unsigned lacks[] = {0, MINI_BUFFER_RING,
+        MINI_MULTISHOT | MINI_BUFFER_RING, MINI_ZERO_COPY, MINI_SPLICE,
+        MINI_MULTISHOT | MINI_BUFFER_RING | MINI_ZERO_COPY | MINI_SPLICE};
+    const char *backend = getenv("MINI_IO");
+    bool once = backend && strcmp(backend, "poll") == 0;
+
+    for (size_t i = 0; i < (once ? 1 : COUNT_OF(lacks)); i++) {
+        mini_io_without = lacks[i];
+        variant[0] = '\0';
+        test();
+    }
+    mini_io_without = 0;
+}
+
+/* ---- G5.1: files -------------------------------------------------------- */
+
+enum { FILE_BYTES = 200000 };
+struct files {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_statx look;
+    int dir, fd, other;
+    char *bytes, *back; /* FILE_BYTES and more of each */
+};
+
+static char folder_name[64];
+
+/* A new directory's descriptor. */
+static int make_folder(void) {
+    strcpy(folder_name, "/tmp/miniss-test-XXXXXX");
+    must(mkdtemp(folder_name) != NULL, "mkdtemp");
+    int dir = open(folder_name, O_RDONLY);
+
+    must(dir >= 0, "open a directory");
+    return dir;
+}
+
+static void remove_folder(int dir) {
+    close(dir);
+    rmdir(folder_name);
+}
+
+static char *patterned(size_t size) {
+    char *bytes = malloc(size);
+
+    must(bytes != NULL, "malloc");
+    for (size_t i = 0; i < size; i++) bytes[i] = pattern(i);
+    return bytes;
+}
+
+/* A file in DIR with SIZE bytes of the pattern; open for reading, and with no
+ * name any more. */
+static int make_file(int dir, size_t size) {
+    char *bytes = patterned(size + 1);
+    int fd = openat(dir, "made", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    must(fd >= 0 && write(fd, bytes, size) == (ssize_t)size, "make a file");
+    must(unlinkat(dir, "made", 0) == 0, "unlink");
+    free(bytes);
+    return fd;
+}
+
+static mini_poll files_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_openat(&self->io, self->dir, "new",
+        O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
+    self->fd = (int)MINI_RESULT;
+    NOTE(fcntl(self->fd, F_GETFD));
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, FILE_BYTES, 0));
+    NOTE((long)self->io.done);
+    STEP(mini_read_exact(&self->io, self->fd, self->back, FILE_BYTES, 0));
+    NOTE((long)self->io.done);
+    NOTE(memcmp(self->back, self->bytes, FILE_BYTES));
+    STEP(mini_read_exact(
+        &self->io, self->fd, self->back, FILE_BYTES, FILE_BYTES - 7));
+    NOTE((long)self->io.done);
+    NOTE(memcmp(self->back, self->bytes + FILE_BYTES - 7, 7));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 5, FILE_BYTES));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 5, FAR));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 0, 0));
+    /* none of these has moved where it stands; these do */
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 10, -1));
+    STEP(mini_read_exact(&self->io, self->fd, self->back + 10, FILE_BYTES, -1));
+    NOTE(memcmp(self->back, self->bytes, FILE_BYTES));
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, 9000, -1));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 9999, FILE_BYTES));
+    NOTE(memcmp(self->back, self->bytes, 9000));
+    STEP(mini_fsync(&self->io, self->fd));
+    STEP(mini_close(&self->io, self->fd));
+    NOTE(fcntl(self->fd, F_GETFD));
+    MINI_END(0);
+}
+
+static void write_and_read_files(void) {
+    struct files self = {.future = MINI_FUTURE(files_script, "files"),
+        .dir = make_folder(),
+        .bytes = patterned(FILE_BYTES),
+        .back = malloc(FILE_BYTES + 10)};
+
+    check_equal(run(&self.future, virtual_clock()), 0);
+    assert_notes(FD_CLOEXEC, FILE_BYTES, FILE_BYTES, FILE_BYTES, FILE_BYTES, 0,
+        7, 7, 0, 0, 0, 0, 10, FILE_BYTES - 10, 0, 9000, 9000, 0, 0, 0, -1);
+    struct stat status;
+    mode_t mask = umask(0);
+
+    umask(mask);
+    check_equal(fstatat(self.dir, "new", &status, 0), 0);
+    check_equal(status.st_mode, S_IFREG | (0640 & ~mask));
+    check_equal(unlinkat(self.dir, "new", 0), 0);
+    remove_folder(self.dir);
+    free(self.bytes);
+    free(self.back);
+}
+
+static void g5_1_files_are_written_and_read_to_the_end(void **state) {
+    (void)state;
+    each_kernel(write_and_read_files);
+}
+
+/* Whether LOOK says what fstat(2) says. */
+static bool looks_like(const struct mini_statx *look, int fd) {
+    struct stat status;
+
+    must(fstat(fd, &status) == 0, "fstat");
+    return look->size == (uint64_t)status.st_size &&
+        look->mode == status.st_mode &&
+        look->modified ==
+        (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+}
+
+static mini_poll statx_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    STEP(mini_statx(&self->look, self->dir, "it"));
+    NOTE((long)self->look.size);
+    NOTE(self->look.mode == (S_IFREG | 0640));
+    NOTE(self->look.modified == INT64_C(1234567890) * 1000000000 + 987654321);
+    self->look.size = 99;
+    STEP(mini_statx(&self->look, self->fd, ""));
+    NOTE(looks_like(&self->look, self->fd));
+    STEP(mini_statx(&self->look, self->dir, ""));
+    NOTE(looks_like(&self->look, self->dir));
+    STEP(mini_statx(&self->look, AT_FDCWD, folder_name));
+    NOTE(looks_like(&self->look, self->dir));
+    STEP(mini_statx(&self->look, AT_FDCWD, "")); /* where we are */
+    NOTE(looks_like(&self->look, self->other));
+    STEP(mini_statx(&self->look, self->dir, "link")); /* what it points to */
+    NOTE(looks_like(&self->look, self->fd));
+    self->look.size = 99;
+    STEP(mini_statx(&self->look, self->dir, "none"));
+    STEP(mini_statx(&self->look, self->dir, "it/none"));
+    NOTE((long)self->look.size);
+    MINI_END(0);
+}
+
+static void look_at_files(void) {
+    struct files self = {.future = MINI_FUTURE(statx_script, "statx"),
+        .dir = make_folder(),
+        .other = open(".", O_RDONLY)};
+    struct timespec times[2] = {{111, 222}, {1234567890, 987654321}};
+
+    self.fd = openat(self.dir, "it", O_RDWR | O_CREAT, 0600);
+    check_equal(fchmod(self.fd, 0640), 0);
+    check_equal(ftruncate(self.fd, 12345), 0);
+    check_equal(futimens(self.fd, times), 0);
+    check_equal(symlinkat("it", self.dir, "link"), 0);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    unlinkat(self.dir, "it", 0);
+    unlinkat(self.dir, "link", 0);
+    remove_folder(self.dir);
+    close(self.fd);
+    close(self.other);
+    assert_notes(
+        0, 12345, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, -ENOENT, -ENOTDIR, 99);
+}
+
+static void g5_1_statx_by_path_and_by_descriptor(void **state) {
+    (void)state;
+    each_kernel(look_at_files);
+}
+
+static mini_poll file_errors_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    STEP(mini_openat(&self->io, self->dir, "none", O_RDONLY, 0));
+    STEP(mini_openat(&self->io, self->dir, ".", O_WRONLY, 0));
+    STEP(mini_openat(&self->io, self->dir, "it", O_RDWR | O_CREAT | O_EXCL, 0));
+    STEP(mini_openat(&self->io, self->dir, "it/x", O_RDONLY, 0));
+    STEP(mini_openat(&self->io, -1, "it", O_RDONLY, 0));
+    STEP(mini_openat(&self->io, self->fd, "it", O_RDONLY, 0));
+    MINI_AWAIT(mini_openat(&self->io, self->dir, "it", O_RDONLY, 0));
+    self->other = (int)MINI_RESULT;
+    STEP(mini_write_all(&self->io, self->other, "no", 2, 0));
+    NOTE((long)self->io.done);
+    STEP(mini_write_all(&self->io, self->other, "no", 2, -1));
+    STEP(mini_close(&self->io, self->other));
+    STEP(mini_close(&self->io, self->other));
+    STEP(mini_read_exact(&self->io, self->dir, self->back, 5, 0));
+    STEP(mini_fsync(&self->io, self->other));
+    /* a limit in the midst of it: a part, and then an error */
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, FILE_BYTES, 1000));
+    NOTE((long)self->io.done);
+    STEP(mini_write(&self->io, self->fd, self->bytes, 9, FILE_BYTES));
+    MINI_END(0);
+}
+
+static void refused_files(void) {
+    struct files self = {.future = MINI_FUTURE(file_errors_script, "errors"),
+        .dir = make_folder(),
+        .bytes = patterned(FILE_BYTES),
+        .back = malloc(FILE_BYTES)};
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, handler;
+    struct rlimit before, limit;
+
+    self.fd = openat(self.dir, "it", O_RDWR | O_CREAT, 0600);
+    sigaction(SIGXFSZ, &ignore, &handler);
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = before;
+    limit.rlim_cur = 100000;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    long result = run(&self.future, virtual_clock());
+
+    setrlimit(RLIMIT_FSIZE, &before);
+    sigaction(SIGXFSZ, &handler, NULL);
+    unlinkat(self.dir, "it", 0);
+    close(self.fd);
+    remove_folder(self.dir);
+    free(self.bytes);
+    free(self.back);
+    check_equal(result, 0);
+    assert_notes(-ENOENT, -EISDIR, -EEXIST, -ENOTDIR, -EBADF, -ENOTDIR, -EBADF,
+        0, -EBADF, 0, -EBADF, -EISDIR, -EBADF, -EFBIG, 99000, -EFBIG);
+}
+
+static void g5_1_what_files_refuse_is_told(void **state) {
+    (void)state;
+    each_kernel(refused_files);
+}
+
+static mini_poll full_disk_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, FILE_BYTES, 0));
+    NOTE((long)self->io.done);
+    STEP(mini_write_all(&self->io, self->fd, "x", 1, -1));
+    STEP(mini_write(&self->io, self->fd, "x", 1, -1));
+    STEP(
+        mini_read_exact(&self->io, self->fd, self->back, 100, -1)); /* zeroes */
+    MINI_END(self->back[0] | self->back[99]);
+}
+
+static void full_disk(void) {
+    struct files self = {.future = MINI_FUTURE(full_disk_script, "full"),
+        .fd = open("/dev/full", O_RDWR),
+        .bytes = patterned(FILE_BYTES),
+        .back = malloc(100)};
+
+    long result = self.fd < 0 ? 0 : run(&self.future, virtual_clock());
+
+    free(self.bytes);
+    free(self.back);
+    if (self.fd < 0) skip();
+    close(self.fd);
+    check_equal(result, 0);
+    assert_notes(-ENOSPC, 0, -ENOSPC, -ENOSPC, 100);
+}
+
+static void g5_1_a_full_disk_is_enospc(void **state) {
+    (void)state;
+    each_kernel(full_disk);
+}
+
+/* ---- G5.2: files -------------------------------------------------------- */
+
+enum { FILES = 8 };
+struct opening {
+    struct script script;
+    struct mini_io io[FILES];
+    struct mini_statx look;
+    struct mini_task *task[FILES];
+    long opened, cancelled, other;
+    char byte;
+};
+
+static mini_poll no_start_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct opening *self = MINI_SELF(struct opening);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    self->task[0] = background(
+        mini_openat(&self->io[0], s->fd[0], "new", O_RDWR | O_CREAT, 0600));
+    self->task[1] =
+        background(mini_write_all(&self->io[1], s->fd[1], "no", 2, 0));
+    self->task[2] =
+        background(mini_read_exact(&self->io[2], s->fd[1], s->buffer, 9, -1));
+    self->task[3] = background(mini_fsync(&self->io[3], s->fd[1]));
+    self->task[4] = background(mini_statx(&self->look, s->fd[0], ""));
+    for (s->i = 0; s->i < 5; s->i++) mini_cancel(self->task[s->i]);
+    for (s->i = 0; s->i < 5; s->i++)
+        STEP(mini_join(&s->join, self->task[s->i]));
+    SETTLE(s);
+    NOTE(faccessat(s->fd[0], "new", F_OK, 0));
+    NOTE((long)lseek(s->fd[1], 0, SEEK_CUR));
+    NOTE((long)lseek(s->fd[1], 0, SEEK_END));
+    MINI_END(0);
+}
+
+static void cancelled_files_never_start(void) {
+    struct opening self = {
+        .script.future = MINI_FUTURE(no_start_script, "no_start")};
+    int dir = make_folder();
+
+    self.script.fd[0] = dir;
+    self.script.fd[1] = make_file(dir, 0);
+    check_equal(run(&self.script.future, virtual_clock()), 0);
+    close(self.script.fd[1]);
+    remove_folder(dir);
+    assert_notes(
+        -ECANCELED, -ECANCELED, -ECANCELED, -ECANCELED, -ECANCELED, -1, 0, 0);
+}
+
+static void g5_2_a_file_operation_cancelled_early_never_starts(void **state) {
+    (void)state;
+    each_kernel(cancelled_files_never_start);
+}
+
+/* More than there are helpers, so that some wait in line. */
+static mini_poll opening_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct opening *self = MINI_SELF(struct opening);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    for (s->i = 0; s->i < 300; s->i++) {
+        for (int i = 0; i < FILES; i++)
+            self->task[i] = background(
+                mini_openat(&self->io[i], s->fd[0], i % 2 ? "." : "new",
+                    i % 2 ? O_RDONLY : O_RDWR | O_CREAT, 0600));
+        for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
+        if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        for (int i = 0; i < FILES; i++) mini_cancel(self->task[i]);
+        for (s->j = 0; s->j < FILES; s->j++) {
+            MINI_AWAIT(mini_join(&s->join, self->task[s->j]));
+            if (MINI_RESULT >= 0) {
+                self->opened++;
+                must(close((int)MINI_RESULT) == 0, "no descriptor");
+            } else {
+                self->cancelled += MINI_RESULT == -ECANCELED;
+                self->other += MINI_RESULT != -ECANCELED;
+            }
+        }
+        unlinkat(s->fd[0], "new", 0);
+    }
+    MINI_END(self->other);
+}
+
+static void cancelled_opens(void) {
+    struct opening self = {
+        .script.future = MINI_FUTURE(opening_script, "opening")};
+    int dir = make_folder();
+
+    self.script.fd[0] = dir;
+    check_equal(run(&self.script.future, real_clock(1)), 0); /* counts, too */
+    remove_folder(dir);
+    check_equal(self.opened + self.cancelled, 300 * FILES);
+    check(self.opened > 0 && self.cancelled > 0);
+}
+
+static void g5_2_cancel_races_with_openat_and_no_descriptor_is_lost(
+    void **state) {
+    (void)state;
+    each_kernel(cancelled_opens);
+}
+
+/* A cancelled write_all says how many bytes of it are in the file. */
+static mini_poll cancelled_write_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct opening *self = MINI_SELF(struct opening);
+    struct script *s = &self->script;
+    static char many[1 << 16];
+
+    MINI_BEGIN;
+    for (s->i = 0; s->i < 200; s->i++) {
+        must(ftruncate(s->fd[1], 0) == 0, "ftruncate");
+        memset(many, 'w', sizeof many);
+        self->task[0] = background(
+            mini_write_all(&self->io[0], s->fd[1], many, sizeof many, 0));
+        for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
+        if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        mini_cancel(self->task[0]);
+        MINI_AWAIT(mini_join(&s->join, self->task[0]));
+        memset(many, '?', sizeof many); /* ours again */
+        s->sum = (long)lseek(s->fd[1], 0, SEEK_END);
+        self->opened += MINI_RESULT > 0;
+        self->other +=
+            MINI_RESULT == -ECANCELED ? s->sum != 0 : MINI_RESULT != s->sum;
+        self->other += s->sum != (long)self->io[0].done;
+        if (s->sum == 0) continue;
+        must(pread(s->fd[1], &self->byte, 1, s->sum - 1) == 1, "pread");
+        self->other += self->byte != 'w';
+    }
+    MINI_END(self->other);
+}
+
+static void cancelled_writes(void) {
+    struct opening self = {
+        .script.future = MINI_FUTURE(cancelled_write_script, "writing")};
+    int dir = make_folder();
+
+    self.script.fd[1] = make_file(dir, 0);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    close(self.script.fd[1]);
+    remove_folder(dir);
+    check(self.opened > 0);
+}
+
+static void g5_2_a_cancelled_write_says_what_is_in_the_file(void **state) {
+    (void)state;
+    each_kernel(cancelled_writes);
+}
+
+/* ---- G5.1: datagrams ---------------------------------------------------- */
+
+/* Two sockets of a family, or connected ones of AF_UNIX. */
+struct post {
+    struct mini_future future;
+    struct mini_datagram out, in;
+    struct mini_io readable;
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_timeout timeout;
+    struct mini_join join;
+    struct mini_task *task;
+    int fd[3];
+    struct sockaddr_storage address[3];
+    socklen_t size;
+    char buffer[256];
+    long i, j, got, wrong;
+};
+
+static bool is_from(const struct post *self, int who) {
+    return self->in.peer_length == self->size &&
+        memcmp(&self->in.peer, &self->address[who], self->size) == 0;
+}
+
+/* By who is 0 to who is 1. */
+static struct mini_future *send_post(
+    struct post *self, const char *text, size_t length) {
+    return mini_send_to(&self->out, self->fd[0], text, length,
+        (struct sockaddr *)&self->address[1], self->size);
+}
+
+static struct mini_future *receive_post(struct post *self, size_t length) {
+    return mini_recv_from(&self->in, self->fd[1], self->buffer, length);
+}
+
+static mini_poll post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+    static char large[70000];
+
+    MINI_BEGIN;
+    STEP(send_post(self, "hello", 5));
+    STEP(receive_post(self, 200));
+    NOTE(self->in.truncated);
+    NOTE(is_from(self, 0));
+    STEP(send_post(self, "", 0)); /* an empty one is one, too */
+    self->in.peer_length = 99;
+    STEP(receive_post(self, 200));
+    NOTE(self->in.truncated);
+    NOTE(is_from(self, 0));
+    STEP(send_post(self, "cut short", 9)); /* what does not fit is lost */
+    STEP(send_post(self, "next", 4));
+    STEP(receive_post(self, 3));
+    NOTE(self->in.truncated);
+    NOTE(is_from(self, 0));
+    STEP(receive_post(self, 4));
+    NOTE(self->in.truncated);
+    STEP(send_post(self, "all of it", 9));
+    STEP(receive_post(self, 0));
+    NOTE(self->in.truncated);
+    NOTE(memcmp(self->buffer, "next", 4) == 0);
+    /* one that waits, and the answer to it */
+    self->task = background(receive_post(self, 200));
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    NOTE(ended(&self->in.io.future));
+    STEP(send_post(self, "ping", 4));
+    STEP(mini_join(&self->join, self->task));
+    STEP(mini_send_to(&self->out, self->fd[1], "pong", 4,
+        (struct sockaddr *)&self->in.peer, self->in.peer_length));
+    STEP(mini_recv_from(&self->in, self->fd[0], self->buffer, 200));
+    NOTE(is_from(self, 1));
+    NOTE(memcmp(self->buffer, "pong", 4) == 0);
+    STEP(send_post(self, large, sizeof large));
+    STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
+        (struct sockaddr *)&self->address[1], 1));
+    MINI_END(0);
+}
+
+static void post(const char *host) {
+    struct post self = {.future = MINI_FUTURE(post_script, "post")};
+
+    for (int i = 0; i < 2; i++) {
+        self.size = sizeof self.address[i];
+        self.fd[i] = mini_bind(host, 0, SOCK_DGRAM, false);
+        if (self.fd[i] < 0) { /* there is no IPv6 here */
+            check(i == 0 && strcmp(host, "::1") == 0);
+            return;
+        }
+        set_nonblocking(self.fd[i], i);
+        check_equal(getsockname(self.fd[i], (struct sockaddr *)&self.address[i],
+                        &self.size),
+            0);
+    }
+    snprintf(variant, sizeof variant, "%s", host);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    close_pair(self.fd);
+    assert_notes(5, 5, 0, 1, 0, 0, 0, 1, 9, 4, 3, 1, 1, 4, 0, 9, 0, 1, 1, 0, 4,
+        4, 4, 4, 1, 1, -EMSGSIZE, -EINVAL);
+}
+
+static void post_by_ipv4(void) { post("127.0.0.1"); }
+static void post_by_ipv6(void) { post("::1"); }
+
+static void g5_1_datagrams_and_whom_they_are_from(void **state) {
+    (void)state;
+    each_kernel(post_by_ipv4);
+    each_kernel(post_by_ipv6);
+}
+
+/* Of AF_UNIX, and connected: to nobody by name, but with an address of a size
+ * that none can have to nobody at all. */
+static mini_poll odd_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+    static char large[sizeof(struct sockaddr_storage) + 100];
+
+    MINI_BEGIN;
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "hello", 5, (struct sockaddr *)large, 0));
+    STEP(receive_post(self, 200));
+    NOTE(self->in.truncated);
+    NOTE(self->in.peer_length <= sizeof(sa_family_t)); /* has no name */
+    memcpy(large, &self->address[1], self->size);
+    STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
+        (struct sockaddr *)large, sizeof(struct sockaddr_storage) + 1));
+    STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
+        (struct sockaddr *)large, sizeof large));
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "no", 2, (struct sockaddr *)large, UINT_MAX));
+    NOTE((long)drain(self->fd[1], -1));
+    /* the same of IPv4, connected */
+    STEP(mini_send_to(&self->out, self->fd[2], "no", 2,
+        (struct sockaddr *)large, sizeof(struct sockaddr_storage) + 1));
+    MINI_END(0);
+}
+
+static void odd_post(void) {
+    struct post self = {.future = MINI_FUTURE(odd_post_script, "odd_post")};
+    int to = mini_bind(NULL, 0, SOCK_DGRAM, false);
+
+    check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+    self.fd[2] = mini_bind(NULL, 0, SOCK_DGRAM, false);
+    self.size = sizeof self.address[1];
+    check(to >= 0 && self.fd[2] >= 0);
+    getsockname(to, (struct sockaddr *)&self.address[1], &self.size);
+    check_equal(
+        connect(self.fd[2], (struct sockaddr *)&self.address[1], self.size), 0);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    size_t arrived = drain(to, -1);
+
+    close_pair(self.fd);
+    close(self.fd[2]);
+    close(to);
+    assert_notes(5, 5, 0, 1, -EINVAL, -EINVAL, -EINVAL, 0, -EINVAL);
+    check_equal(arrived, 0);
+}
+
+static void g5_1_datagrams_to_an_address_too_large_go_nowhere(void **state) {
+    (void)state;
+    each_kernel(odd_post);
+}
+
+/* ---- G5.2: datagrams ---------------------------------------------------- */
+
+static mini_poll cancelled_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    memset(self->buffer, 'c', sizeof self->buffer);
+    for (; self->i < 2; self->i++) { /* when it waits, and in the same turn */
+        self->task = background(receive_post(self, 200));
+        if (self->i == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        if (self->i == 1) MINI_AWAIT(mini_yield(&self->yield));
+        NOTE(ended(&self->in.io.future));
+        mini_cancel(self->task);
+        STEP(mini_join(&self->join, self->task));
+    }
+    STEP(mini_timeout(&self->timeout, receive_post(self, 200), MINI_MS));
+    self->task = background(receive_post(self, 200)); /* before it starts */
+    mini_cancel(self->task);
+    STEP(mini_join(&self->join, self->task));
+    raw_send(self->fd[0], "late", 4);
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    for (self->j = 0; self->j < 200; self->j++)
+        self->wrong += self->buffer[self->j] != 'c';
+    NOTE(self->wrong);
+    STEP(receive_post(self, 200));
+    MINI_END(0);
+}
+
+static void cancelled_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {
+            .future = MINI_FUTURE(cancelled_post_script, "post")};
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[1], nonblocking);
+        check_equal(run(&self.future, virtual_clock()), 0);
+        close_pair(self.fd);
+        assert_notes(
+            0, -ECANCELED, 0, -ECANCELED, -ETIMEDOUT, -ECANCELED, 0, 4);
+    }
+}
+
+static void g5_2_a_cancelled_recv_from_leaves_the_datagram(void **state) {
+    (void)state;
+    each_kernel(cancelled_post);
+}
+
+/* AF_UNIX loses none by itself: its sender waits. Each says which it is, and
+ * has a length of its own. */
+enum { LETTERS = 2000 };
+
+static void *post_sender(void *argument) {
+    int fd = *(int *)argument;
+
+    for (int i = 0; i < LETTERS; i++) {
+        char text[256] = {0};
+
+        memcpy(text, &i, sizeof i);
+        raw_send(fd, text, sizeof i + (size_t)i % 200);
+        if (i % 3 == 0) nanosleep(&(struct timespec){0, 40000}, NULL);
+    }
+    raw_send(fd, "", 0);
+    return NULL;
+}
+
+static mini_poll timed_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    for (;;) {
+        MINI_AWAIT(mini_timeout(&self->timeout,
+            receive_post(self, sizeof self->buffer), 10 * MINI_US));
+        if (MINI_RESULT == -ETIMEDOUT) continue;
+        if (MINI_RESULT <= 0) break;
+        int which;
+        memcpy(&which, self->buffer, sizeof which);
+        self->wrong += which != self->got ||
+            MINI_RESULT != (long)sizeof which + which % 200;
+        self->got++;
+    }
+    NOTE(MINI_RESULT);
+    NOTE(self->wrong);
+    MINI_END(self->got);
+}
+
+static void timed_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {.future = MINI_FUTURE(timed_post_script, "post")};
+        pthread_t thread;
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[1], nonblocking);
+        check_equal(pthread_create(&thread, NULL, post_sender, &self.fd[0]), 0);
+        long got = run(&self.future, real_clock(1));
+
+        pthread_join(thread, NULL);
+        close_pair(self.fd);
+        assert_notes(0, 0);
+        check_equal(got, LETTERS);
+    }
+}
+
+static void g5_2_timeouts_race_with_datagrams_and_none_is_lost(void **state) {
+    (void)state;
+    each_kernel(timed_post);
+}
+
+/* ---- G5.1: helper threads ----------------------------------------------- */
+
+/* A gate that calls wait at, on helper threads; open for good. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    bool open;
+    atomic_int waiting; /* calls that have come to it */
+};
+
+#define CLOSED_GATE \
+    { .lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER }
+
+static void open_gate(struct gate *gate) {
+    pthread_mutex_lock(&gate->lock);
+    gate->open = true;
+    pthread_cond_broadcast(&gate->opened);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+/* A call for a helper. */
+struct errand {
+    struct mini_io io;
+    struct gate *gate; /* NULL: it does not wait */
+    long result;
+    pthread_t thread; /* it ran on */
+    int runs;
+    struct mini_task *task;
+};
+
+static long go(void *argument) {
+    struct errand *self = argument;
+
+    self->runs++;
+    self->thread = pthread_self();
+    errno = ENOENT; /* of no concern */
+    if (!self->gate) return self->result;
+    self->gate->waiting++;
+    pthread_mutex_lock(&self->gate->lock);
+    while (!self->gate->open)
+        pthread_cond_wait(&self->gate->opened, &self->gate->lock);
+    pthread_mutex_unlock(&self->gate->lock);
+    return self->result;
+}
+
+static struct mini_future *send_out(struct errand *errand) {
+    return mini_offload(&errand->io, go, errand);
+}
+
+enum { ERRANDS = 40, HELPERS = 4 };
+struct office {
+    struct mini_future future;
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_timeout timeout;
+    struct mini_join join;
+    struct mini_select select;
+    struct mini_remote remote[2];
+    struct mini_future *futures[ERRANDS];
+    struct mini_task *task;
+    struct gate *gate;
+    struct errand errand[ERRANDS];
+    long i, wrong;
+};
+
+/* All helpers have a call that waits at the gate. */
+#define UNTIL_WAITING(office, count) \
+    while ((office)->gate->waiting < (count)) \
+    MINI_AWAIT(mini_sleep(&(office)->sleep, MINI_MS))
+
+static mini_poll results_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    static const long results[] = {
+        0, 7, -1, -EAGAIN, -EINTR, -ECANCELED, LONG_MAX, LONG_MIN};
+
+    MINI_BEGIN;
+    for (; self->i < (long)COUNT_OF(results); self->i++) {
+        self->errand[self->i].result = results[self->i];
+        STEP(send_out(&self->errand[self->i]));
+        self->wrong += self->errand[self->i].runs != 1 ||
+            pthread_equal(self->errand[self->i].thread, pthread_self());
+    }
+    /* one after the other needs no more than one */
+    for (; self->i-- > 1;)
+        self->wrong += !pthread_equal(
+            self->errand[self->i].thread, self->errand[0].thread);
+    NOTE((long)mini_stats()->offloads);
+    MINI_END(self->wrong);
+}
+
+static void errands_have_results(void) {
+    static struct office self;
+
+    self = (struct office){.future = MINI_FUTURE(results_script, "results")};
+    check_equal(run(&self.future, virtual_clock()), 0);
+    assert_notes(0, 7, -1, -EAGAIN, -EINTR, -ECANCELED, LONG_MAX, LONG_MIN, 8);
+}
+
+static void g5_1_a_call_on_a_helper_thread_has_its_own_result(void **state) {
+    (void)state;
+    each_kernel(errands_have_results);
+}
+
+/* The shard goes on meanwhile; all calls are made once, on few threads. */
+static mini_poll many_errands_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    pthread_t threads[HELPERS];
+    int count = 0;
+
+    MINI_BEGIN;
+    for (int i = 0; i < ERRANDS; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = i};
+        self->futures[i] = send_out(&self->errand[i]);
+    }
+    self->task =
+        background(mini_join_all(&self->select, self->futures, ERRANDS));
+    UNTIL_WAITING(self, HELPERS);
+    for (; self->i < 100; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    NOTE(self->gate->waiting);
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->task));
+    for (int i = 0; i < ERRANDS; i++) {
+        int known = 0;
+
+        self->wrong += self->futures[i]->result != i;
+        self->wrong += self->errand[i].runs != 1;
+        while (known < count &&
+            !pthread_equal(threads[known], self->errand[i].thread))
+            known++;
+        if (known == count && count < HELPERS)
+            threads[count++] = self->errand[i].thread;
+        else
+            self->wrong += known == count;
+    }
+    NOTE(self->wrong);
+    MINI_END(count);
+}
+
+static void many_errands(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(many_errands_script, "many"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), HELPERS);
+    assert_notes(HELPERS, 0, 0);
+}
+
+static void g5_1_more_calls_than_helpers_wait_in_line(void **state) {
+    (void)state;
+    each_kernel(many_errands);
+}
+
+static long meet_at(void *argument) {
+    struct errand *self = argument;
+
+    self->runs++;
+    self->thread = pthread_self();
+    self->gate->waiting++;
+    while (self->gate->waiting < 2) sched_yield();
+    return self->result;
+}
+
+struct branch {
+    struct mini_future future;
+    struct mini_remote remote[2];
+    struct mini_future *both[2];
+    struct mini_select select;
+    struct errand errand[2];
+};
+
+static mini_poll branch(struct mini_future *future, struct mini_context cx) {
+    struct branch *self = MINI_SELF(struct branch);
+
+    MINI_BEGIN;
+    for (unsigned i = 0; i < 2; i++)
+        self->both[i] = mini_spawn_on(&self->remote[i], i,
+            mini_offload(&self->errand[i].io, meet_at, &self->errand[i]));
+    /* each waits until the other's is there, too */
+    STEP(mini_join_all(&self->select, self->both, 2));
+    NOTE(self->both[0]->result);
+    NOTE(self->both[1]->result);
+    NOTE(pthread_equal(self->errand[0].thread, self->errand[1].thread) != 0);
+    MINI_END(0);
+}
+
+static void two_branches(void) {
+    struct gate gate = CLOSED_GATE;
+    struct branch self = {.future = MINI_FUTURE(branch, "branch"),
+        .errand = {
+            {.gate = &gate, .result = 11}, {.gate = &gate, .result = -22}}};
+
+    check_equal(run(&self.future, real_clock(2)), 0);
+    assert_notes(-22, 11, -22, 0);
+}
+
+static void g5_1_each_shard_has_helpers_of_its_own(void **state) {
+    (void)state;
+    each_kernel(two_branches);
+}
+
+/* ---- G5.2: helper threads ----------------------------------------------- */
+
+static mini_poll cancelled_errands_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (int i = 0; i < HELPERS + 4; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = 50 + i};
+        self->errand[i].task = background(send_out(&self->errand[i]));
+    }
+    mini_cancel(self->errand[HELPERS + 3].task); /* before it starts */
+    UNTIL_WAITING(self, HELPERS);
+    mini_cancel(self->errand[HELPERS].task); /* the first in line */
+    mini_cancel(self->errand[HELPERS + 2].task); /* the last */
+    STEP(mini_join(&self->join, self->errand[HELPERS].task));
+    STEP(mini_join(&self->join, self->errand[HELPERS + 2].task));
+    STEP(mini_join(&self->join, self->errand[HELPERS + 3].task));
+    mini_cancel(self->errand[1].task); /* one that runs */
+    for (; self->i < 20; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    NOTE(ended(&self->errand[1].io.future));
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->errand[1].task));
+    for (self->i = 0; self->i < HELPERS + 4; self->i++) {
+        if (self->i == 1 || self->i == HELPERS || self->i > HELPERS + 1)
+            continue;
+        STEP(mini_join(&self->join, self->errand[self->i].task));
+    }
+    for (self->i = 0; self->i < HELPERS + 4; self->i++)
+        NOTE(self->errand[self->i].runs);
+    MINI_END(0);
+}
+
+static void cancelled_errands(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(cancelled_errands_script, "cancelled"),
+        .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(-ECANCELED, -ECANCELED, -ECANCELED, 0, 51, 50, 52, 53, 55, 1,
+        1, 1, 1, 0, 1, 0, 0);
+}
+
+static void g5_2_a_call_in_line_can_be_cancelled_one_that_runs_not(
+    void **state) {
+    (void)state;
+    each_kernel(cancelled_errands);
+}
+
+/* Opens the gate when it is cancelled, or after a time. */
+struct porter {
+    struct mini_future future;
+    struct mini_sleep sleep;
+    struct gate *gate;
+    uint64_t ns;
+};
+
+static mini_poll porter(struct mini_future *future, struct mini_context cx) {
+    struct porter *self = MINI_SELF(struct porter);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_sleep(&self->sleep, self->ns));
+    open_gate(self->gate);
+    MINI_END(0);
+}
+
+static mini_poll hasty_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    self->errand[0] = (struct errand){.gate = self->gate, .result = 5};
+    mini_detach(MINI_SPAWN(
+        struct porter, porter, .gate = self->gate, .ns = 20 * MINI_MS));
+    /* it runs, so its result is awaited, long after the time is up */
+    STEP(mini_timeout(&self->timeout, send_out(&self->errand[0]), MINI_MS));
+    NOTE(self->gate->open);
+    /* select: all of them run and are awaited */
+    for (int i = 0; i < 3; i++) {
+        self->errand[i] = (struct errand){.result = 10 + i};
+        self->futures[i] = send_out(&self->errand[i]);
+    }
+    MINI_AWAIT(mini_select(&self->select, self->futures, 3));
+    NOTE(MINI_RESULT >= 0 && MINI_RESULT < 3);
+    for (int i = 0; i < 3; i++) {
+        self->wrong += self->errand[i].runs != 1;
+        self->wrong += self->futures[i]->result != 10 + i;
+    }
+    MINI_END(self->wrong);
+}
+
+static void hasty(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(hasty_script, "hasty"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(5, 1, 1);
+}
+
+static void g5_2_a_call_that_runs_outlives_its_timeout(void **state) {
+    (void)state;
+    each_kernel(hasty);
+}
+
+/* More than there are helpers: one is the first, others are still in line or run
+ * at the gate, which opens when the losers have been cancelled. */
+static mini_poll choice_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (int i = 0; i < HELPERS + 6; i++) {
+        self->errand[i] = (struct errand){
+            .gate = i == 1 ? NULL : self->gate, .result = 10 + i};
+        self->futures[i] = send_out(&self->errand[i]);
+    }
+    self->task =
+        background(mini_select(&self->select, self->futures, HELPERS + 6));
+    UNTIL_WAITING(self, HELPERS); /* the fourth takes the winner's place */
+    for (; self->i < 20; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->task));
+    for (int i = 0; i < HELPERS + 6; i++) {
+        bool ran = i <= HELPERS;
+
+        self->wrong += self->errand[i].runs != ran;
+        self->wrong += self->futures[i]->result != (ran ? 10 + i : -ECANCELED);
+    }
+    MINI_END(self->wrong);
+}
+
+static void choice(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(choice_script, "choice"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(1);
+}
+
+static void g5_2_losers_of_a_select_on_helper_threads_are_awaited(
+    void **state) {
+    (void)state;
+    each_kernel(choice);
+}
+
+static mini_poll abandoned_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (int i = 0; i < HELPERS + 2; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = 1};
+        mini_detach(background(send_out(&self->errand[i])));
+    }
+    mini_detach(MINI_SPAWN(
+        struct porter, porter, .gate = self->gate, .ns = 3600 * MINI_SECOND));
+    UNTIL_WAITING(self, HELPERS);
+    MINI_END(3);
+}
+
+static void abandoned(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(abandoned_script, "abandoned"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 3);
+    for (int i = 0; i < HELPERS + 2; i++) {
+        check_equal(self.errand[i].runs, i < HELPERS);
+        check_equal(
+            self.errand[i].io.future.result, i < HELPERS ? 1 : -ECANCELED);
+    }
+}
+
+static void g5_2_the_end_of_a_run_awaits_calls_that_run(void **state) {
+    (void)state;
+    each_kernel(abandoned);
+}
+
+/* Cancels at every distance. */
+static mini_poll errand_race_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    static long round;
+
+    MINI_BEGIN;
+    for (round = 0; round < 300; round++) {
+        for (int i = 0; i < 10; i++) {
+            self->errand[i] = (struct errand){.result = 10 + i};
+            self->errand[i].task = background(send_out(&self->errand[i]));
+        }
+        for (self->i = round % 4; self->i > 0; self->i--)
+            MINI_AWAIT(mini_sleep(&self->sleep, 1));
+        if (round / 4 % 2) MINI_AWAIT(mini_yield(&self->yield));
+        for (int i = 0; i < 10; i++) mini_cancel(self->errand[i].task);
+        for (self->i = 0; self->i < 10; self->i++) {
+            MINI_AWAIT(mini_join(&self->join, self->errand[self->i].task));
+            self->wrong += self->errand[self->i].runs == 1
+                ? MINI_RESULT != 10 + self->i
+                : MINI_RESULT != -ECANCELED;
+        }
+    }
+    MINI_END(self->wrong);
+}
+
+static void errand_race(void) {
+    static struct office self;
+
+    self = (struct office){.future = MINI_FUTURE(errand_race_script, "race")};
+    check_equal(run(&self.future, real_clock(1)), 0);
+}
+
+static void g5_2_cancel_races_with_calls_and_no_result_is_lost(void **state) {
+    (void)state;
+    each_kernel(errand_race);
+}
+
+/* ---- G1.11: helper threads and files ------------------------------------ */
+
+/* Each allocation of these fails in turn: that one operation is refused, and the
+ * same again is not. */
+static mini_poll poor_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    static struct mini_io io;
+    static long fd;
+
+    MINI_BEGIN;
+    mini_test_fail_alloc_after(self->i);
+    MINI_AWAIT(send_out(&self->errand[0]));
+    if (MINI_RESULT != 8) NOTE(MINI_RESULT);
+    MINI_AWAIT(mini_openat(&io, AT_FDCWD, "/dev/null", O_RDWR, 0));
+    if (MINI_RESULT < 0) NOTE(MINI_RESULT);
+    fd = MINI_RESULT;
+    NOTE(100 + mini_test_alloc_failed());
+    mini_test_fail_alloc_after(-1);
+    STEP(send_out(&self->errand[1]));
+    if (fd < 0) {
+        MINI_AWAIT(mini_openat(&io, AT_FDCWD, "/dev/null", O_RDWR, 0));
+        fd = MINI_RESULT;
+    }
+    STEP(mini_write_all(&io, (int)fd, "text", 4, -1));
+    close((int)fd);
+    MINI_END(self->errand[0].runs);
+}
+
+static void poor(void) {
+    static struct office self;
+    bool failed = true;
+
+    for (long i = 0; failed; i++) {
+        self = (struct office){.future = MINI_FUTURE(poor_script, "poor"),
+            .i = i,
+            .errand = {{.result = 8}, {.result = 9}}};
+        long runs = run(&self.future, virtual_clock());
+
+        snprintf(variant, sizeof variant, "allocation %ld", i);
+        failed = notes > 0 && noted[notes - 3] == 101;
+        check_equal(notes, 3 + failed);
+        if (failed) check_equal(noted[0], -ENOMEM);
+        check_equal(noted[notes - 3], 100 + failed);
+        check_equal(noted[notes - 2], 9);
+        check_equal(noted[notes - 1], 4);
+        check(runs == 1 || (runs == 0 && failed));
+        check(i < 20);
+    }
+}
+
+static void g1_11_a_helper_thread_without_memory_is_refused(void **state) {
+    (void)state;
+    each_kernel(poor);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_recv_and_send_say_how_much),
     cmocka_unit_test(g5_1_read_and_write_of_a_pipe),
@@ -4402,6 +5596,26 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_operations_that_find_nothing_are_tried_again),
     cmocka_unit_test(g5_6_older_kernels_get_the_ring_they_know),
+    cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
+    cmocka_unit_test(g5_1_statx_by_path_and_by_descriptor),
+    cmocka_unit_test(g5_1_what_files_refuse_is_told),
+    cmocka_unit_test(g5_1_a_full_disk_is_enospc),
+    cmocka_unit_test(g5_2_a_file_operation_cancelled_early_never_starts),
+    cmocka_unit_test(g5_2_cancel_races_with_openat_and_no_descriptor_is_lost),
+    cmocka_unit_test(g5_2_a_cancelled_write_says_what_is_in_the_file),
+    cmocka_unit_test(g5_1_datagrams_and_whom_they_are_from),
+    cmocka_unit_test(g5_1_datagrams_to_an_address_too_large_go_nowhere),
+    cmocka_unit_test(g5_2_a_cancelled_recv_from_leaves_the_datagram),
+    cmocka_unit_test(g5_2_timeouts_race_with_datagrams_and_none_is_lost),
+    cmocka_unit_test(g5_1_a_call_on_a_helper_thread_has_its_own_result),
+    cmocka_unit_test(g5_1_more_calls_than_helpers_wait_in_line),
+    cmocka_unit_test(g5_1_each_shard_has_helpers_of_its_own),
+    cmocka_unit_test(g5_2_a_call_in_line_can_be_cancelled_one_that_runs_not),
+    cmocka_unit_test(g5_2_a_call_that_runs_outlives_its_timeout),
+    cmocka_unit_test(g5_2_losers_of_a_select_on_helper_threads_are_awaited),
+    cmocka_unit_test(g5_2_the_end_of_a_run_awaits_calls_that_run),
+    cmocka_unit_test(g5_2_cancel_races_with_calls_and_no_result_is_lost),
+    cmocka_unit_test(g1_11_a_helper_thread_without_memory_is_refused),
 };
 
 MINI_TEST_MAIN(tests)
