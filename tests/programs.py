@@ -5,9 +5,9 @@
     tests/programs.py stage06-signals/build
 
 Every example program of that build must say what it promises and end well. The
-echo server is looked at from outside only: what it prints, what it sends back
-to many peers at once, on every I/O backend, with both accept policies, with
-io_uring forbidden, and how it takes signals and bad options.
+servers are looked at from outside only: what they print, what they send back
+to many peers at once and to bad ones, on every I/O backend, with both accept
+policies, with io_uring forbidden, and how they take signals and bad options.
 
 A line a check; the last line is "N passed, N failed, N skipped". The exit
 status is 0 if none failed, 1 if some did, 2 if there is nothing to run. Every
@@ -169,7 +169,7 @@ def run(program, *arguments, **more):
     return process.process.returncode, output, process.errors()
 
 
-# --- the echo server ---------------------------------------------------------
+# --- servers -----------------------------------------------------------------
 
 
 LISTENING = re.compile(
@@ -177,10 +177,10 @@ LISTENING = re.compile(
 
 
 class Server:
-    """An echo server that takes connections."""
+    """A server that takes connections, or datagrams."""
 
-    def __init__(self, backend, *arguments, **more):
-        self.process = Process("echo", "--port", 0, *arguments,
+    def __init__(self, backend, *arguments, program="echo", **more):
+        self.process = Process(program, "--port", 0, *arguments,
                                backend=backend, **more)
         said = self.process.line()
         match = LISTENING.fullmatch(said.rstrip("\n"))
@@ -677,14 +677,14 @@ def _():
                 require(all(echoes(peer) for peer in peers), "no echo")
                 it.process.send(signal.SIGUSR1)
                 limit = time.monotonic() + SECONDS
-                while (it.process.errors().count("> mini_recv\n") < 4
+                while (it.process.errors().count("> mini_recv_next\n") < 4
                        and time.monotonic() < limit):
                     time.sleep(0.01)
                 said = it.process.errors()
-                for part in ("shard 0: ", "shard 1: ", "echo > mini_recv\n",
+                for part in ("shard 0: ", "shard 1: ", "echo > mini_recv_next\n",
                              "acceptor_poll > "):
                     require(part in said, f"no {part!r} in {said!r}")
-                require(said.count("> mini_recv\n") == 4, said)
+                require(said.count("> mini_recv_next\n") == 4, said)
                 require(all(echoes(peer) for peer in peers), "no echo after")
             it.stop()
 
@@ -692,9 +692,9 @@ def _():
 # --- what goes wrong ---------------------------------------------------------
 
 
-def refused(*arguments, statuses=(1, 2), words=(), **more):
+def refused(*arguments, statuses=(1, 2), words=(), program="echo", **more):
     """It must say why in one line, and end."""
-    status, output, errors = run("echo", *arguments, **more)
+    status, output, errors = run(program, *arguments, **more)
     if status == NO_FILTER:
         raise Skip("no seccomp filter can be had")
     what = f"{arguments}: status {status}, {output!r}, {errors!r}"
