@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/* A web server for the files below a directory, on all shards:
+ *     httpd --root DIR --port P --shards N [--host H]
+ *           [--accept spread|reuseport] [--timeout S]
+ * GET and HEAD; connections are kept, and requests may come many at once; a
+ * range of a file. `GET /hello` is answered from memory, to measure the rest.
+ * http.h reads a request, this file answers it. */
+#include "http.h"
+#include "service.h"
+
+#include "file.h"
+#include "timer.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IN_BYTES 4096 /* the longest head */
+#define OUT_BYTES 2816 /* answers that leave together */
+#define HEAD_BYTES 512 /* the longest head of an answer */
+#define SMALL (OUT_BYTES - HEAD_BYTES) /* a body that leaves with its head */
+#define HANG_UP (2 * MINI_SECOND) /* for a peer to read our last words */
+
+/* Set before the shards start, then only read. */
+static int root; /* the directory */
+static uint64_t patience = 10 * MINI_SECOND; /* for a head, and between two */
+
+/* ---- a file below the root ---- */
+
+struct opening {
+    struct mini_future future;
+    struct mini_statx look; /* what is open; its operation also opens */
+    int file; /* what has been opened so far */
+    int flags;
+    char *name, *rest; /* of the path: to be opened now, and then */
+    const char *last; /* name of what is open */
+    bool index; /* of a directory */
+};
+
+/* Cuts the next name off the path; false at its end. A name with a slash behind
+ * it is a directory's. Whatever else could be there is not to be waited for: a
+ * FIFO whose other end nobody opens. */
+static bool next_name(struct opening *self) {
+    self->name = self->rest + strspn(self->rest, "/");
+    self->rest = self->name + strcspn(self->name, "/");
+    self->flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW |
+        (*self->rest ? O_DIRECTORY : O_NONBLOCK);
+    if (*self->rest) *self->rest++ = '\0';
+    return *self->name;
+}
+
+/* Opens a regular file for reading: its descriptor. It goes down a name at a
+ * time, follows no link and no "..": so there is no moment in which somebody who
+ * renames things could lead it out of the root. */
+static MINI_POLL(open_below) {
+    static char index[] = "index.html"; /* one name, so nothing is cut off */
+    struct opening *self = MINI_SELF(struct opening);
+    MINI_BEGIN;
+    self->file = root;
+    for (;;) {
+        while (next_name(self)) {
+            if (strcmp(self->name, ".") == 0) continue;
+            future->result = -ENOENT;
+            if (strcmp(self->name, "..") != 0)
+                MINI_AWAIT(mini_openat(
+                    &self->look.io, self->file, self->name, self->flags, 0));
+            if (self->file != root) close(self->file); /* does not block */
+            if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+            self->file = (int)MINI_RESULT;
+            self->last = self->name;
+        }
+        MINI_AWAIT(mini_statx(&self->look, self->file, ""));
+        if (MINI_RESULT < 0 || !S_ISDIR(self->look.mode) || self->index) break;
+        self->index = true;
+        self->rest = index;
+    }
+    if (MINI_RESULT == 0 && S_ISREG(self->look.mode)) {
+        fcntl(self->file, F_SETFL, 0); /* reads may wait again */
+        MINI_RETURN(self->file);
+    }
+    if (self->file != root) close(self->file);
+    MINI_END(MINI_RESULT < 0 ? MINI_RESULT : -ENOENT);
+}
+
+/* ---- a connection ---- */
+
+/* An answer under way. */
+struct answer {
+    struct mini_future future;
+    struct conn *conn;
+    const char *body, *type; /* from memory, if there is no FILE */
+    int status, file; /* the file, or -1 */
+    uint64_t size, first, length; /* of the file, of the part that is sent */
+    union { /* one after the other */
+        struct opening opening;
+        struct mini_send_file sending;
+    };
+};
+
+struct conn {
+    struct mini_future future;
+    struct mini_timeout timeout;
+    struct mini_io io;
+    int fd;
+    bool late; /* a head has taken too long */
+    bool last; /* no request is answered after this one */
+    uint64_t deadline; /* of the head that has begun */
+    struct request request;
+    struct answer answer;
+    size_t at, have; /* of IN: read as requests, received */
+    size_t filled; /* of OUT */
+    char in[IN_BYTES], out[OUT_BYTES];
+};
+
+/* Sends OUT. Who does not read waits for us, not we for him. */
+static struct mini_future *flush(struct conn *self) {
+    size_t length = self->filled;
+    self->filled = 0;
+    return mini_timeout(&self->timeout,
+        mini_send_all(&self->io, self->fd, self->out, length), patience);
+}
+
+/* ---- the head of an answer ---- */
+
+static const char *reason(int status) {
+    switch (status) {
+    case 200: return "OK";
+    case 206: return "Partial Content";
+    case 400: return "Bad Request";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 416: return "Range Not Satisfiable";
+    case 431: return "Request Header Fields Too Large";
+    case 503: return "Service Unavailable";
+    default: return "HTTP Version Not Supported";
+    }
+}
+
+static const char *type_of(const char *path) {
+    static const char *const types[][2] = {{".html", "text/html"},
+        {".css", "text/css"}, {".js", "text/javascript"},
+        {".json", "application/json"}, {".txt", "text/plain"},
+        {".md", "text/markdown"}, {".svg", "image/svg+xml"},
+        {".png", "image/png"}, {".jpg", "image/jpeg"}, {".gif", "image/gif"},
+        {".pdf", "application/pdf"}, {".wasm", "application/wasm"}};
+    const char *dot = strrchr(path, '.');
+    for (size_t i = 0; dot && i < sizeof types / sizeof *types; i++)
+        if (strcasecmp(dot, types[i][0]) == 0) return types[i][1];
+    return "application/octet-stream";
+}
+
+/* Made anew when the second changes. */
+static const char *date(void) {
+    static _Thread_local char text[40];
+    static _Thread_local time_t shown;
+    time_t now = time(NULL);
+    struct tm tm;
+    if (now != shown && gmtime_r(&now, &tm))
+        strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    shown = now;
+    return text;
+}
+
+__attribute__((format(printf, 2, 3))) static void add(
+    struct conn *self, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    self->filled += (size_t)vsnprintf(
+        self->out + self->filled, OUT_BYTES - self->filled, format, arguments);
+    va_end(arguments);
+}
+
+/* Into OUT, which has HEAD_BYTES of room. */
+static void add_head(struct conn *self, const struct answer *answer) {
+    add(self,
+        "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n"
+        "Content-Length: %" PRIu64 "\r\n",
+        answer->status, reason(answer->status), date(), answer->type,
+        answer->length);
+    if (answer->file >= 0) add(self, "Accept-Ranges: bytes\r\n");
+    if (answer->status == 206)
+        add(self,
+            "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n",
+            answer->first, answer->first + answer->length - 1, answer->size);
+    if (answer->status == 416)
+        add(self, "Content-Range: bytes */%" PRIu64 "\r\n", answer->size);
+    if (answer->status == 405) add(self, "Allow: GET, HEAD\r\n");
+    if (self->last)
+        add(self, "Connection: close\r\n");
+    else if (self->request.old)
+        add(self, "Connection: keep-alive\r\n");
+    add(self, "\r\n");
+}
+
+/* ---- an answer ---- */
+
+/* What came of open_below. */
+static void found(struct answer *self, long result) {
+    struct opening *opening = &self->opening;
+    bool shortage = result == -EMFILE || result == -ENFILE ||
+        result == -ENOMEM || result == -EAGAIN;
+    if (result < 0) {
+        self->status = shortage ? 503 : 404;
+        return;
+    }
+    self->file = (int)result;
+    self->size = opening->look.size;
+    self->type = type_of(opening->last);
+    self->status = read_range(
+        self->conn->request.range, self->size, &self->first, &self->length);
+    if (self->status != 416) return;
+    close(self->file);
+    self->file = -1;
+}
+
+/* Room in OUT for the head, and for a body that leaves with it. */
+static bool has_room(const struct answer *self) {
+    size_t body = self->length <= SMALL ? (size_t)self->length : 0;
+    return self->conn->filled + HEAD_BYTES + body <= OUT_BYTES;
+}
+
+/* How long the peer may take for it: at a thousand bytes a second and more. */
+static struct mini_future *send_file(struct answer *self) {
+    struct conn *conn = self->conn;
+    return mini_timeout(&conn->timeout,
+        mini_send_file(&self->sending, conn->fd, self->file,
+            (int64_t)self->first, (size_t)self->length),
+        patience + self->length * MINI_MS);
+}
+
+/* Adds the answer to OUT; sends OUT only if there is no room for all of it. */
+static MINI_POLL(answer) {
+    struct answer *self = MINI_SELF(struct answer);
+    struct conn *conn = self->conn;
+    struct request *request = &conn->request;
+    MINI_BEGIN;
+    if (self->status == 0 && strcmp(request->path, "/hello") == 0) {
+        self->status = 200;
+        self->body = "hello";
+    } else if (self->status == 0) {
+        MINI_AWAIT(MINI_CALL(
+            struct opening, &self->opening, open_below, .rest = request->path));
+        if (MINI_RESULT == -ECANCELED) MINI_RETURN(MINI_RESULT);
+        found(self, MINI_RESULT);
+    }
+    if (self->file < 0) {
+        if (!self->body) self->body = reason(self->status);
+        self->type = "text/plain";
+        self->length = strlen(self->body) + 1;
+    }
+    conn->last = !request->keep;
+    future->result = 0;
+    if (!has_room(self)) MINI_AWAIT(flush(conn));
+    if (MINI_RESULT < 0) goto end;
+    add_head(conn, self);
+    if (self->file < 0 && !request->head) add(conn, "%s\n", self->body);
+    if (self->file < 0 || request->head) goto end;
+    if (self->length <= SMALL) {
+        MINI_AWAIT(
+            mini_read_exact(&conn->io, self->file, conn->out + conn->filled,
+                (size_t)self->length, (int64_t)self->first));
+        conn->filled += (size_t)self->length;
+    } else {
+        MINI_AWAIT(flush(conn));
+        if (MINI_RESULT >= 0) MINI_AWAIT(send_file(self));
+    }
+    if (MINI_RESULT >= 0 && MINI_RESULT != (long)self->length)
+        future->result = -EIO; /* shorter by now than we have said */
+end:
+    if (self->file >= 0) close(self->file); /* only read: does not block */
+    MINI_END(MINI_RESULT < 0 ? MINI_RESULT : 0);
+}
+
+/* ---- a connection's life ---- */
+
+/* The next request that lies complete in IN, or cannot become one. */
+static bool next_request(struct conn *self) {
+    struct request *request = &self->request;
+    while (self->have - self->at >= 2 &&
+        memcmp(self->in + self->at, "\r\n", 2) == 0)
+        self->at += 2; /* old clients end a request with one more */
+    char *head = self->in + self->at;
+    size_t bytes = self->have - self->at;
+    long length = head_length(head, bytes);
+    bool full = bytes == IN_BYTES;
+    if (length == 0 && !full && !self->late) return false;
+    if (length > 0) {
+        read_request(request, head, (size_t)length);
+        self->at += (size_t)length;
+    } else {
+        *request = (struct request){.status = length < 0 ? 400
+                : !full                                  ? 408
+                : memchr(head, '\n', bytes)              ? 431
+                                                         : 414};
+    }
+    self->deadline = mini_now() + patience; /* of the one behind it */
+    return true;
+}
+
+static uint64_t time_left(const struct conn *self) {
+    return self->deadline > mini_now() ? self->deadline - mini_now() : 0;
+}
+
+/* Makes room in IN, and waits NS ns for something to put there. */
+static struct mini_future *receive(struct conn *self, uint64_t ns) {
+    self->have -= self->at;
+    memmove(self->in, self->in + self->at, self->have);
+    self->at = 0;
+    return mini_timeout(&self->timeout,
+        mini_recv(
+            &self->io, self->fd, self->in + self->have, IN_BYTES - self->have),
+        ns);
+}
+
+/* What has come, or that nothing has; false if this is the end. */
+static bool received(struct conn *self, long result) {
+    self->late = result == -ETIMEDOUT && self->have > 0;
+    if (result <= 0) return self->late;
+    if (self->have == 0) self->deadline = mini_now() + patience;
+    self->have += (size_t)result;
+    return true;
+}
+
+static MINI_POLL(converse) {
+    struct conn *self = MINI_SELF(struct conn);
+    MINI_BEGIN;
+    do {
+        while (!self->last && next_request(self)) {
+            MINI_AWAIT(MINI_CALL(struct answer, &self->answer, answer,
+                .conn = self, .file = -1, .status = self->request.status));
+            if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+        }
+        if (self->filled > 0) MINI_AWAIT(flush(self));
+        if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+        if (self->last) break;
+        MINI_AWAIT(
+            receive(self, self->have > self->at ? time_left(self) : patience));
+    } while (received(self, MINI_RESULT));
+    if (!self->last) MINI_RETURN(0);
+    /* To close with something unread would be a reset, which may reach the peer
+     * before it has read what we have sent: so it may go first. */
+    self->deadline = mini_now() + HANG_UP;
+    MINI_AWAIT(mini_shutdown_socket(&self->io, self->fd, SHUT_WR));
+    do {
+        self->at = self->have;
+        MINI_AWAIT(receive(self, time_left(self)));
+    } while (MINI_RESULT > 0);
+    MINI_END(0);
+}
+
+static struct mini_future *serve(void *frame, int fd, void *arg) {
+    struct conn *conn = frame;
+    (void)arg;
+    return MINI_CALL(struct conn, conn, converse, .fd = fd);
+}
+
+/* ---- the program ---- */
+
+static void usage(void) {
+    fputs("usage: httpd --root DIR [--port P (0: a free one)] [--shards N (0: "
+          "one a CPU)] [--host H] [--accept spread|reuseport] [--timeout S]\n",
+        stderr);
+    exit(2);
+}
+
+int main(int argc, char **argv) {
+    static const struct option names[] = {{"root", required_argument, 0, 'r'},
+        {"port", required_argument, 0, 'p'},
+        {"shards", required_argument, 0, 's'},
+        {"host", required_argument, 0, 'h'},
+        {"accept", required_argument, 0, 'a'},
+        {"timeout", required_argument, 0, 't'}, {0}};
+    const char *directory = NULL;
+    struct mini_options run = {0};
+    struct mini_server_options server = {
+        .host = "127.0.0.1", .frame = sizeof(struct conn), .serve = serve};
+    struct service frame;
+    opterr = 0; /* one line says it all: usage */
+    for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
+        if (c == 'r')
+            directory = optarg;
+        else if (c == 'p')
+            server.port = option_number("httpd", "port", optarg, 65535);
+        else if (c == 's')
+            run.shards = option_number("httpd", "shards", optarg, 1024);
+        else if (c == 'h')
+            server.host = optarg;
+        else if (c == 'a')
+            server.accept = option_accept("httpd", optarg);
+        else if (c == 't')
+            patience =
+                option_number("httpd", "timeout", optarg, 3600) * MINI_SECOND;
+        else
+            usage();
+    }
+    if (!directory || optind < argc) usage();
+    root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) {
+        fprintf(stderr, "httpd: cannot serve the directory %s: %s\n", directory,
+            strerror(errno));
+        return 1;
+    }
+    /* mini_send_file may write to a peer that has gone; in stage 6 the runtime
+     * does this. */
+    signal(SIGPIPE, SIG_IGN);
+    return run_program("httpd",
+        MINI_CALL(struct service, &frame, service, .program = "httpd",
+            .options = server),
+        &run);
+}

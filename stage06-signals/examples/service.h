@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* What the example servers have in common: how they read their options, say
+ * where they listen, and end. */
+#pragma once
+
+#include "miniss.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The value of --OPTION, 0 to MAX; with another the program ends. */
+static inline unsigned option_number(
+    const char *program, const char *option, const char *text, unsigned max) {
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end || value < 0 || value > (long)max) {
+        fprintf(stderr, "%s: --%s takes a number from 0 to %u, not '%s'\n",
+            program, option, max, text);
+        exit(2);
+    }
+    return (unsigned)value;
+}
+
+/* The value of --accept. */
+static inline enum mini_accept_policy option_accept(
+    const char *program, const char *text) {
+    if (strcmp(text, "spread") == 0) return MINI_ACCEPT_SPREAD;
+    if (strcmp(text, "reuseport") == 0) return MINI_ACCEPT_REUSEPORT;
+    fprintf(stderr, "%s: --accept is spread or reuseport, not '%s'\n", program,
+        text);
+    exit(2);
+}
+
+/* For scripts and people: from now on peers are heard. */
+static inline void say_listening(const char *host, unsigned port) {
+    printf("listening on %s:%u (%s; %u shards)\n", host, port,
+        mini_io_describe(), mini_shard_count());
+    fflush(stdout);
+}
+
+static inline long cannot_listen(
+    const char *program, const char *host, unsigned port, long error) {
+    fprintf(stderr, "%s: cannot listen on %s:%u: %s\n", program, host, port,
+        strerror((int)-error));
+    return error;
+}
+
+/* A TCP server, from the listening socket to the cancel that ends it: 0. */
+struct service {
+    struct mini_future future;
+    const char *program; /* its name */
+    struct mini_server server;
+    struct mini_server_options options;
+};
+
+static inline MINI_POLL(service) {
+    struct service *self = MINI_SELF(struct service);
+    MINI_BEGIN;
+    int error = mini_server_open(&self->server, &self->options);
+    if (error < 0)
+        MINI_RETURN(cannot_listen(
+            self->program, self->options.host, self->options.port, error));
+    say_listening(self->options.host, self->server.port);
+    MINI_AWAIT(mini_serve(&self->server));
+    MINI_END(MINI_RESULT == -ECANCELED ? 0 : MINI_RESULT);
+}
+
+/* Runs MAIN; the exit status. Whoever reports an error of the runtime's start
+ * must know that MAIN, which reports its own, has not begun. */
+static inline int run_program(const char *program, struct mini_future *main,
+    const struct mini_options *options) {
+    long result = mini_run(main, options);
+    if (result < 0 && main->resume == 0 && result != -EPERM &&
+        result != -ENOSYS && result != -EINVAL) /* of the I/O backend, which
+                                                 * has said why */
+        fprintf(
+            stderr, "%s: cannot start: %s\n", program, strerror((int)-result));
+    return result == 0 ? 0 : 1;
+}
