@@ -2,7 +2,8 @@
 /* Calls from shard 0 to shard 1 and back.
  *     calls_mini awake W     W on the way at a time; a task on each shard keeps
  *                            it awake
- *     calls_mini asleep 1    one at a time; both shards sleep in between */
+ *     calls_mini asleep 1    one at a time; both shards sleep in between
+ *     calls_mini self W      on one shard, to itself: to count instructions */
 #include "miniss.h"
 
 #include "bench.h"
@@ -11,16 +12,16 @@
  * then nothing else must keep it awake. */
 #ifdef BENCH_SPIN
 #define SPIN true
-#define OPTIONS .shards = 2, .spin = awake ? MINI_SECOND : 0
+#define OPTIONS .shards = target + 1, .spin = awake ? MINI_SECOND : 0
 #else
 #define SPIN false
-#define OPTIONS .shards = 2
+#define OPTIONS .shards = target + 1
 #endif
 
 static struct bench bench;
 static bool running = true; /* shard 0's */
 static uint64_t calls, per_slice;
-static unsigned window;
+static unsigned window, target = 1;
 static bool awake;
 
 static long nothing(void *arg) {
@@ -71,7 +72,7 @@ static MINI_POLL(caller) {
     struct caller *self = MINI_SELF(struct caller);
     MINI_BEGIN;
     while (running) {
-        MINI_AWAIT(mini_submit_to(&self->call, 1, nothing, NULL));
+        MINI_AWAIT(mini_submit_to(&self->call, target, nothing, NULL));
         if (MINI_RESULT != 1) abort();
         if (++calls % per_slice == 0) running = bench_lap(&bench, per_slice);
     }
@@ -103,9 +104,12 @@ static MINI_POLL(program) {
 int main(int argc, char **argv) {
     window = bench_number(argc, argv, 2);
     awake = bench_case(argc, argv, "awake");
+    target = !bench_case(argc, argv, "self");
     struct mini_options options = {OPTIONS};
     struct program frame;
-    per_slice = !awake ? 100 : window == 1 ? 2000 : 20000;
+    per_slice = bench_case(argc, argv, "asleep") ? 100
+        : window == 1                            ? 2000
+                                                 : 20000;
     struct mini_task **tasks = calloc(window, sizeof *tasks);
     if (!tasks) return 1;
     bench_init(&bench, CLOCK_MONOTONIC);

@@ -4,6 +4,7 @@
  *     ... items 1        items from one thread to the other, one by one
  *     ... items B        the same in batches of B
  *     ... trip W         there and back again, W on the way at a time
+ *     ... alone B        one thread pushes B and pops them: to count instructions
  *
  * Each program defines, before it includes this, the type `ring` and
  *     ring_init(r)            makes R, which is zero, an empty ring
@@ -114,16 +115,37 @@ static void rings_trip(unsigned window) {
     } while (bench_lap(&rings_bench, ops));
 }
 
+/* ---- one thread ---- */
+
+static void rings_alone(void) {
+    void *items[RINGS_BATCH_MAX], *came[RINGS_BATCH_MAX];
+    const unsigned ops = 100000;
+    for (unsigned i = 0; i < rings_batch; i++) items[i] = rings_item(i);
+    bench_start(&rings_bench);
+    do {
+        for (unsigned i = 0; i < ops; i += rings_batch) {
+            ring_push_many(&rings_there, items, rings_batch);
+            ring_pop_many(&rings_there, came, rings_batch);
+            rings_check(came[0], 0);
+        }
+    } while (bench_lap(&rings_bench, ops));
+}
+
 static inline int rings_main(int argc, char **argv) {
     pthread_t other;
     bool trip = bench_case(argc, argv, "trip");
     rings_batch = bench_number(argc, argv, 2);
     bool many = rings_batch > 1;
     if (rings_batch > RINGS_BATCH_MAX) return 2;
-    if (!trip && !bench_case(argc, argv, "items")) return 2;
     ring_init(&rings_there);
     ring_init(&rings_back);
     bench_init(&rings_bench, CLOCK_MONOTONIC);
+    if (bench_case(argc, argv, "alone")) {
+        rings_alone();
+        bench_print(&rings_bench);
+        return 0;
+    }
+    if (!trip && !bench_case(argc, argv, "items")) return 2;
     pthread_create(&other, NULL,
         trip       ? rings_echo
             : many ? rings_produce_many

@@ -2,10 +2,10 @@
 """The rows of the benchmark: what is measured, beside what, and what would be
 good. run.py does what stands here.
 
-A new row is one more Row below. A program is a source file of this directory
-by its stem, and prints "VALUE OPERATIONS"; a server prints where it listens
-and is asked by load.c (see Server). An HTTP row is the same with another load
-generator: give Server a `load` of its own, and let `report` read what it says.
+A new row is one more Row below. A program is a source file of this directory,
+named by its stem, and prints "VALUE OPERATIONS". A server prints "listening on
+HOST:PORT", and a load generator is run against it, which prints "NAME VALUE"
+pairs. An HTTP row would be a Server with another load generator.
 """
 
 from collections import namedtuple
@@ -36,6 +36,12 @@ SOURCES = {
         Source("calls_uv.c", "uv.h", ("-luv",), "libuv"),
         Source("wake_eventfd.c"),
         Source("wake_msg_ring.c", "liburing.h", ("-luring",), "liburing"),
+        Source("load.c"),
+        Source("echo_uring.c", "liburing.h", ("-luring",), "liburing"),
+        Source("echo_epoll.c"),
+        Source("echo_uv.c", "uv.h", ("-luv",), "libuv"),
+        Source("echo_asio.cpp", "boost/asio.hpp", (), "Boost.Asio"),
+        Source("echo_turn_mini.c"),
         Source("memory_limit.c"),
         Source("memory_mini.c"),
     ]
@@ -43,6 +49,14 @@ SOURCES = {
 
 # What is run: a program and its arguments.
 Run = namedtuple("Run", "program arguments")
+
+# A server, the load generator that is run against it with the words of LOAD
+# before and behind the port and the server's process number, and which of the
+# values that it prints is the row's.
+Server = namedtuple("Server", "program arguments generator load value")
+
+# Programs that are not built here: stage 6 has them.
+EXAMPLES = {"echo"}
 
 # A goal: the ratio to the limit, the ratio to the best peer, or the value
 # itself shall be at most (of a rate: at least) BOUND.
@@ -72,6 +86,19 @@ class Row:
 
 def run(program, *arguments):
     return Run(program, [str(argument) for argument in arguments])
+
+
+def servers(*load, value):
+    """Our echo server, the limits and the peers, under the same load."""
+    def server(program, *arguments):
+        return Server(program, arguments, "load",
+                      [str(word) for word in load], value)
+    return (
+        server("echo", "--port", "0", "--shards", "1"),
+        {"io_uring loop": server("echo_uring")},
+        {"epoll loop": server("echo_epoll"), "libuv": server("echo_uv"),
+         "Asio": server("echo_asio")},
+    )
 
 
 def count(n):
@@ -139,6 +166,20 @@ def rows():
         {"Asio": run("calls_asio", "asleep", 1), "libuv": run("calls_uv")},
         [Goal("limit", 1.1)], cpus=2,
     )
+    for n in (50, 500):
+        yield Row(
+            f"TCP echo, {n} connections, CPU a request", "ns",
+            *servers("echo", n, 700, value="cpu"),
+            [Goal("limit", 1.03), Goal("peer", 1.0)], cpus=2,
+        )
+    yield Row(
+        "TCP echo, 1 connection, half of all within", "us",
+        *servers("echo", 1, 700, value="p50"), [Goal("limit", 1.03)], cpus=2,
+    )
+    yield Row(
+        "memory of an idle TCP connection", "B",
+        *servers("idle", 2000, value="bytes"), [Goal("value", 256)], cpus=2,
+    )
     for case, what, bound in (("empty", "an empty task", 96),
                               ("sleep", "a sleeping task", 200)):
         yield Row(
@@ -166,4 +207,25 @@ GROWTH = [
            "timer insert, expire, 1,000,000 pending", 1.1),
     Growth("spawn, sleep, end, 1,000 at a time",
            "spawn, sleep, end, 1,000,000 at a time", None),
+]
+
+
+# Hot paths whose instructions are counted: a name, and what does it over and
+# over, with the environment it needs.
+Path = namedtuple("Path", "name program arguments environment", defaults=({},))
+
+PATHS = [
+    Path("yield, 1 task", "tasks_mini", ["yield", "1"]),
+    Path("yield, 100 tasks", "tasks_mini", ["yield", "100"]),
+    Path("spawn, run, join, 1 at a time", "tasks_mini", ["spawn", "1"]),
+    Path("spawn, run, join, 1,000 at a time", "tasks_mini", ["spawn", "1000"]),
+    Path("timer insert, cancel", "timers_mini", ["cancel", "1000"]),
+    Path("timer insert, expire", "timers_mini", ["expire", "1000"]),
+    Path("ring push, pop", "rings_mini", ["alone", "1"]),
+    Path("ring push, pop in batches of 32", "rings_mini", ["alone", "32"]),
+    Path("submit_to, own shard", "calls_mini", ["self", "1"]),
+    Path("echo and its client, io_uring, 50 at once", "echo_turn_mini", ["50"],
+         {"MINI_IO": "uring"}),
+    Path("echo and its client, poll, 50 at once", "echo_turn_mini", ["50"],
+         {"MINI_IO": "poll"}),
 ]

@@ -27,6 +27,7 @@ import json
 import os
 import platform
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -46,7 +47,7 @@ sys.path.insert(0, str(HERE))
 
 import plot
 import rows
-from rows import GROWTH, SOURCES
+from rows import EXAMPLES, GROWTH, SOURCES, Server
 
 MAKE = os.environ.get("MAKE") or shutil.which("gmake") or "make"
 CC = os.environ.get("CC") or ("gcc" if shutil.which("gcc") else "cc")
@@ -55,6 +56,7 @@ FLAGS = "-O2 -g -Wall -Wextra -Wpedantic -Werror -pthread -D_GNU_SOURCE".split()
 
 QUIET = 2.0  # percent of its time that a CPU may lose
 PATIENCE = 0.15  # of the time for everything that may be waited for quiet
+LOST = 5.0  # percent of its time that a load generator may lose
 PROGRAM_SECONDS = 60  # what one program may take
 
 
@@ -66,6 +68,10 @@ def progress(text):
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns - 1
         print("\r" + text[:width].ljust(width), end="\r", file=sys.stderr)
+
+
+def program(name):
+    return str((STAGE / "build" if name in EXAMPLES else BUILD) / name)
 
 
 # --- building ----------------------------------------------------------------
@@ -172,7 +178,7 @@ class Machine:
             os.sched_setaffinity(0, self.all)
 
     def output(self, command, cpus):
-        """What a program prints, or (None, why not)."""
+        """(the words that a program prints, None), or (None, why not)."""
         process = self.start(command, cpus)
         try:
             out, error = process.communicate(timeout=PROGRAM_SECONDS)
@@ -184,9 +190,30 @@ class Machine:
             return None, error.strip() or f"status {process.returncode}"
         return out.split(), None
 
-    def wait_until_quiet(self, rounds_left):
-        """For at most our share of what patience is left."""
-        began, limit = time.monotonic(), self.patience / max(1, rounds_left)
+    def under_load(self, server):
+        """What the load generator prints of a server: (a dict, None)."""
+        process = self.start([program(server.program), *server.arguments],
+                             self.pair[1:])
+        try:
+            match = re.match(r"listening on \S+:(\d+)",
+                             process.stdout.readline())
+            if not match:
+                return None, process.stderr.read().strip() or "no port"
+            kind, *load = server.load
+            words, error = self.output(
+                [program(server.generator), kind, match[1], str(process.pid),
+                 *load], self.pair[:1])
+            if error:
+                return None, error
+            return dict(zip(words[::2], map(float, words[1::2]))), None
+        finally:
+            process.kill()
+            process.communicate()
+
+    def wait_until_quiet(self, measurements_left):
+        """For at most this measurement's share of what patience is left."""
+        began = time.monotonic()
+        limit = min(5, 3 * self.patience / max(3, measurements_left))
         self.checks += 1
         while True:
             out, error = self.output([str(BUILD / "quiet")], self.pair)
@@ -206,12 +233,31 @@ class Results:
 
     def __init__(self):
         self.values = {}
+        self.details = {}  # (row, who): all that a load generator said
         self.failed = {}  # (row, who): why
+        self.dropped = 0
 
     def add(self, row, who, number, value):
         rounds = self.values.setdefault((row.name, who), [])
         rounds += [None] * (number + 1 - len(rounds))
         rounds[number] = value
+
+    def add_details(self, row, who, number, details):
+        """Of a server; to be dropped if the load generator lost time."""
+        self.details.setdefault((row.name, who), []).append(details)
+        lost = details["lost"] > LOST
+        self.dropped += lost
+        self.add(row, who, number,
+                 None if lost else details[row.runs[who].value])
+
+    def settle(self, chosen):
+        """Where all rounds were dropped, that which lost the least counts."""
+        for row in chosen:
+            for who in row.runs:
+                there = self.details.get((row.name, who))
+                if there and not self.of(row, who):
+                    n = min(range(len(there)), key=lambda n: there[n]["lost"])
+                    self.add(row, who, n, there[n][row.runs[who].value])
 
     def of(self, row, who):
         return [v for v in self.values.get((row.name, who), [])
@@ -232,20 +278,28 @@ class Results:
         ours = self.values.get((row.name, "ours"), [])
         theirs = self.values.get((row.name, who), [])
         ratios = [a / b for a, b in zip(ours, theirs) if a and b]
+        if not ratios and self.of(row, who) and self.median(row, who):
+            return self.median(row, "ours") / self.median(row, who)
         return statistics.median(ratios) if ratios else None
 
 
 def measure(machine, row, who, results, number):
     one = row.runs[who]
     cpus = machine.pair[-1:] if row.cpus == 1 else machine.pair
-    out, error = machine.output([str(BUILD / one.program), *one.arguments],
-                                cpus)
-    if error is None:
-        results.add(row, who, number, row.value(float(out[0])))
-    elif who == "ours":
-        stop(f"{one.program} {' '.join(one.arguments)}: {error}")
+    if isinstance(one, Server):
+        details, error = machine.under_load(one)
+        if error is None:
+            results.add_details(row, who, number, details)
     else:
-        results.failed[row.name, who] = error
+        words, error = machine.output([program(one.program), *one.arguments],
+                                      cpus)
+        if error is None:
+            results.add(row, who, number, row.value(float(words[0])))
+    if error is None:
+        return
+    if who == "ours":
+        stop(f"{one.program} {' '.join(one.arguments)}: {error}")
+    results.failed[row.name, who] = error
 
 
 def run_rounds(chosen, missing, options):
@@ -271,6 +325,7 @@ def run_rounds(chosen, missing, options):
         longest = max(longest, time.monotonic() - started)
         number += 1
     progress("")
+    results.settle(chosen)
     return machine, results, number
 
 
@@ -290,9 +345,8 @@ def spread(results, row, who):
     values = results.of(row, who) if who else []
     if not values:
         return "-"
-    middle, low, high = (figure(v) for v in (
-        statistics.median(values), min(values), max(values)))
-    return f"{middle} ({low}-{high})"
+    low, high = figure(min(values)), figure(max(values))
+    return f"{figure(statistics.median(values))} ({low}-{high})"
 
 
 def goals_of(row, results, limit, peer):
@@ -328,13 +382,33 @@ def lines_of(chosen, results):
                goals_of(row, results, limit, peer))
 
 
-def print_table(lines):
+def print_table(lines, left):
+    """The columns LEFT begin, the others end below each other."""
     widths = [max(map(len, column)) for column in zip(*lines)]
-    left = {0, 1, 3, 5, 9}
     for line in lines:
         print("  ".join(
             text.ljust(width) if n in left else text.rjust(width)
             for n, (text, width) in enumerate(zip(line, widths))).rstrip())
+
+
+def print_servers(chosen, results):
+    """What else is known of them: medians of all rounds."""
+    lines = [("server", "", "CPU, ns a request", "requests/s", "p50, us",
+              "p99, us", "p99.9, us")]
+    for row in chosen:
+        for who in row.runs:
+            details = results.details.get((row.name, who), [])
+            if not details or "cpu" not in details[0]:
+                continue
+            good = [d for d in details if d["lost"] <= LOST] or details
+            middle = [figure(statistics.median(d[key] for d in good))
+                      for key in ("cpu", "rate", "p50", "p99", "p999")]
+            lines.append((row.name.split(", CPU")[0].split(", half")[0], who,
+                          *middle))
+    if len(lines) > 1:
+        print()
+        print_table(lines, {0, 1})
+    print()
 
 
 def print_growth(chosen, results):
@@ -361,6 +435,9 @@ def print_remarks(machine, results, rounds, options):
     if rounds < options.rounds:
         print(f"{rounds} of {options.rounds} rounds: {options.minutes:g} "
               "minutes were over (--minutes)")
+    if results.dropped:
+        print(f"dropped: {results.dropped} measurements of servers, in which "
+              f"the load generator lost over {LOST:g} % of its time")
     if machine.noisy:
         print(f"noise: {machine.noisy} of {machine.checks} measurements began "
               f"on a machine that was not quiet, after {machine.waited:.0f} s "
@@ -379,6 +456,9 @@ def write_json(chosen, results, rounds):
             "peers": row.peers,
             "values": {who: results.values.get((row.name, who), [])
                        for who in row.runs},
+            "details": {who: results.details[row.name, who]
+                        for who in row.runs
+                        if (row.name, who) in results.details},
             "ratios": {who: results.ratio(row, who) for who in row.runs
                        if who != "ours"},
         } for row in chosen],
@@ -425,12 +505,17 @@ def main():
     if len(os.sched_getaffinity(0)) < 2:
         print("left out: what needs two CPUs; this process may use one")
         chosen = [row for row in chosen if row.cpus == 1]
-    names = {one.program for row in chosen for one in row.runs.values()}
-    missing = build(sorted({*names, "quiet"}))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    names = {"quiet"}
+    for one in (one for row in chosen for one in row.runs.values()):
+        names |= {one.program, getattr(one, "generator", one.program)}
+    missing = build(sorted(names - EXAMPLES))
     machine, results, rounds = run_rounds(chosen, missing, options)
     if rounds == 0:
         stop("no time for a round: --minutes must be more")
-    print_table(list(lines_of(chosen, results)))
+    print_table(list(lines_of(chosen, results)), {0, 1, 3, 5, 9})
+    print_servers(chosen, results)
     print_growth(chosen, results)
     print_remarks(machine, results, rounds, options)
     plot.write(BUILD / "bench.svg", write_json(chosen, results, rounds))
