@@ -10,7 +10,7 @@
 Each row has our program, one or two limits (bare loops that do only what
 cannot be avoided) and peers, as far as they are installed. They run in turn,
 round by round, on the same CPUs; a ratio is taken within a round, and the
-table has the median of the rounds. Absolute figures are this machine's, now:
+tables have medians of the rounds. Absolute figures are this machine's, now:
 compare the ratios.
 
 Before each row the machine has to be quiet: a program spins on the CPUs until
@@ -250,6 +250,10 @@ class Results:
         self.add(row, who, number,
                  None if lost else details[row.runs[who].value])
 
+    def good_details(self, row, who):
+        there = self.details.get((row.name, who), [])
+        return [d for d in there if d["lost"] <= LOST] or there
+
     def settle(self, chosen):
         """Where all rounds were dropped, that which lost the least counts."""
         for row in chosen:
@@ -335,18 +339,26 @@ def run_rounds(chosen, missing, options):
 def figure(value):
     if value is None:
         return "-"
-    if value >= 1000:
+    if value >= 999.5:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+    return f"{value:.3g}" if value < 99.95 else f"{value:.0f}"
 
 
-def spread(results, row, who):
-    """Median, min and max."""
-    values = results.of(row, who) if who else []
-    if not values:
-        return "-"
-    low, high = figure(min(values)), figure(max(values))
-    return f"{figure(statistics.median(values))} ({low}-{high})"
+def details_of(chosen, results):
+    """Every program's figures; of servers, also what the load has seen."""
+    yield ("row", "unit", "who", "median", "min", "max", "requests/s",
+           "p50, us", "p99, us", "p99.9, us")
+    for row in chosen:
+        for who in row.runs:
+            values = results.of(row, who)
+            if not values:
+                continue
+            load = results.good_details(row, who)
+            yield (row.name, row.unit, who,
+                   *(figure(f(values)) for f in (statistics.median, min, max)),
+                   *(figure(statistics.median(d[key] for d in load))
+                     if load and key in load[0] else ""
+                     for key in ("rate", "p50", "p99", "p999")))
 
 
 def goals_of(row, results, limit, peer):
@@ -360,55 +372,41 @@ def goals_of(row, results, limit, peer):
             continue
         met = value >= goal.bound if row.rate else value <= goal.bound
         sign = ">=" if row.rate else "<="
-        unit = {"limit": " x", "peer": " x peer", "value": ""}[goal.of]
-        parts.append(f"{sign} {goal.bound:g}{unit}: "
+        unit = {"limit": " x", "peer": " x peer",
+                "value": f" {row.unit}"}[goal.of]
+        parts.append(f"{sign} {goal.bound:g}{unit} "
                      f"{'met' if met else 'MISSED'}")
     return ", ".join(parts)
 
 
-def lines_of(chosen, results):
-    yield ("row", "unit", "ours (min-max)", "limit", "(min-max)", "best peer",
-           "(min-max)", "x limit", "x peer", "goal")
+def summary_of(chosen, results):
+    yield ("row", "unit", "ours", "limit", "", "best peer", "", "x limit",
+           "x peer", "goal")
     for row in chosen:
         limit = results.best(row, row.limits)
         peer = results.best(row, row.peers)
         to_limit = limit and results.ratio(row, limit)
         to_peer = peer and results.ratio(row, peer)
-        yield (row.name, row.unit, spread(results, row, "ours"),
-               limit or "-", spread(results, row, limit),
-               peer or "-", spread(results, row, peer),
+        yield (row.name, row.unit, figure(results.median(row, "ours")),
+               figure(limit and results.median(row, limit)), limit or "",
+               figure(peer and results.median(row, peer)), peer or "",
                f"{to_limit:.2f}" if to_limit else "-",
                f"{to_peer:.2f}" if to_peer else "-",
                goals_of(row, results, limit, peer))
 
 
 def print_table(lines, left):
-    """The columns LEFT begin, the others end below each other."""
+    """The columns LEFT begin, the others end below each other. What is the same
+    as in the line above is left out in the first two."""
+    lines, above = list(lines), None
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
+        same = above is not None and line[:2] == above[:2]
+        shown = ("", "", *line[2:]) if same else line
         print("  ".join(
             text.ljust(width) if n in left else text.rjust(width)
-            for n, (text, width) in enumerate(zip(line, widths))).rstrip())
-
-
-def print_servers(chosen, results):
-    """What else is known of them: medians of all rounds."""
-    lines = [("server", "", "CPU, ns a request", "requests/s", "p50, us",
-              "p99, us", "p99.9, us")]
-    for row in chosen:
-        for who in row.runs:
-            details = results.details.get((row.name, who), [])
-            if not details or "cpu" not in details[0]:
-                continue
-            good = [d for d in details if d["lost"] <= LOST] or details
-            middle = [figure(statistics.median(d[key] for d in good))
-                      for key in ("cpu", "rate", "p50", "p99", "p999")]
-            lines.append((row.name.split(", CPU")[0].split(", half")[0], who,
-                          *middle))
-    if len(lines) > 1:
-        print()
-        print_table(lines, {0, 1})
-    print()
+            for n, (text, width) in enumerate(zip(shown, widths))).rstrip())
+        above = line
 
 
 def print_growth(chosen, results):
@@ -514,8 +512,9 @@ def main():
     machine, results, rounds = run_rounds(chosen, missing, options)
     if rounds == 0:
         stop("no time for a round: --minutes must be more")
-    print_table(list(lines_of(chosen, results)), {0, 1, 3, 5, 9})
-    print_servers(chosen, results)
+    print_table(details_of(chosen, results), {0, 1, 2})
+    print()
+    print_table(summary_of(chosen, results), {0, 1, 4, 6, 9})
     print_growth(chosen, results)
     print_remarks(machine, results, rounds, options)
     plot.write(BUILD / "bench.svg", write_json(chosen, results, rounds))
