@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One request of an echo server, to count instructions: a task that sends 64
- * bytes and receives them, and one that receives and sends them back, over a
- * pair of sockets, W of such pairs.
+ * bytes and receives them, and one that receives and sends them back as the
+ * example echo does, over a pair of sockets, W of such pairs.
  *     echo_turn_mini W */
 #include "miniss.h"
 
@@ -14,29 +14,38 @@ static bool running = true;
 static uint64_t echoes, per_slice;
 static unsigned pairs;
 
-struct peer {
+struct server {
     struct mini_future future;
-    struct mini_io io;
+    struct mini_recv_stream stream;
     int fd;
-    char buffer[4096];
 };
 
 static MINI_POLL(server) {
-    struct peer *self = MINI_SELF(struct peer);
+    struct server *self = MINI_SELF(struct server);
+    struct mini_recv_stream *stream = &self->stream;
     MINI_BEGIN;
+    mini_recv_stream(stream, self->fd);
     for (;;) {
-        MINI_AWAIT(
-            mini_recv(&self->io, self->fd, self->buffer, sizeof self->buffer));
+        MINI_AWAIT(mini_recv_next(stream));
         if (MINI_RESULT <= 0) break;
-        MINI_AWAIT(mini_send_all(
-            &self->io, self->fd, self->buffer, (size_t)MINI_RESULT));
+        MINI_AWAIT(mini_send_all(&stream->lease->io, stream->io.fd,
+            stream->lease->data, stream->lease->length));
+        mini_lease_return(stream->lease);
         if (MINI_RESULT < 0) break;
     }
+    MINI_AWAIT_SHIELDED(mini_recv_end(stream));
     MINI_END(0);
 }
 
+struct client {
+    struct mini_future future;
+    struct mini_io io;
+    int fd;
+    char buffer[SIZE];
+};
+
 static MINI_POLL(client) {
-    struct peer *self = MINI_SELF(struct peer);
+    struct client *self = MINI_SELF(struct client);
     MINI_BEGIN;
     while (running) {
         MINI_AWAIT(mini_send_all(&self->io, self->fd, self->buffer, SIZE));
@@ -62,8 +71,8 @@ static MINI_POLL(program) {
     for (unsigned i = 0; i < pairs; i++) {
         int fds[2];
         if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0) exit(1);
-        mini_detach(MINI_SPAWN(struct peer, server, .fd = fds[0]));
-        self->tasks[i] = MINI_SPAWN(struct peer, client, .fd = fds[1]);
+        mini_detach(MINI_SPAWN(struct server, server, .fd = fds[0]));
+        self->tasks[i] = MINI_SPAWN(struct client, client, .fd = fds[1]);
     }
     for (self->i = 0; self->i < pairs; self->i++)
         MINI_AWAIT(mini_join(&self->join, self->tasks[self->i]));

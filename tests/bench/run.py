@@ -236,6 +236,7 @@ class Results:
         self.details = {}  # (row, who): all that a load generator said
         self.failed = {}  # (row, who): why
         self.dropped = 0
+        self.unclean = False  # some have no round that was not dropped
 
     def add(self, row, who, number, value):
         rounds = self.values.setdefault((row.name, who), [])
@@ -255,13 +256,14 @@ class Results:
         return [d for d in there if d["lost"] <= LOST] or there
 
     def settle(self, chosen):
-        """Where all rounds were dropped, that which lost the least counts."""
+        """Where all rounds were dropped, all count."""
         for row in chosen:
             for who in row.runs:
-                there = self.details.get((row.name, who))
+                there = self.details.get((row.name, who), [])
                 if there and not self.of(row, who):
-                    n = min(range(len(there)), key=lambda n: there[n]["lost"])
-                    self.add(row, who, n, there[n][row.runs[who].value])
+                    self.unclean = True
+                    self.values[row.name, who] = [
+                        details[row.runs[who].value] for details in there]
 
     def of(self, row, who):
         return [v for v in self.values.get((row.name, who), [])
@@ -435,7 +437,9 @@ def print_remarks(machine, results, rounds, options):
               "minutes were over (--minutes)")
     if results.dropped:
         print(f"dropped: {results.dropped} measurements of servers, in which "
-              f"the load generator lost over {LOST:g} % of its time")
+              f"the load generator lost over {LOST:g} % of its time"
+              + ("; where that was all of them, they count" *
+                 results.unclean))
     if machine.noisy:
         print(f"noise: {machine.noisy} of {machine.checks} measurements began "
               f"on a machine that was not quiet, after {machine.waited:.0f} s "
