@@ -179,7 +179,7 @@ unsigned mini_turn(struct mini_executor *executor) {
 
 int mini_step(struct mini_executor *executor) {
     const struct mini_poller *waiter = NULL;
-    uint64_t until = MINI_NEVER;
+    uint64_t until = executor->outside > 0 ? MINI_SOMEDAY : MINI_NEVER;
     if (mini_turn(executor)) return 0;
     for (int i = 0; mini_pollers[i]; i++) {
         if (mini_pollers[i]->next)
