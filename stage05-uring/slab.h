@@ -20,7 +20,8 @@
 
 /** One shard's store of blocks. */
 struct mini_slab {
-    struct mini_block *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1]; /**< a class */
+    /** The free blocks of each class; a block begins with the next one's address. */
+    void *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1];
     char *fresh; /**< the newest chunk */
     size_t
         fresh_bytes; /**< how many of it, from its start, are not given out */
