@@ -48,7 +48,7 @@ void mini_wake(struct mini_task *task) {
         "mini_wake: the task belongs to another thread; send it a message");
     if (task->queued) return;
     task->queued = true;
-    if (task != task->executor->running) /* else run_task will see the mark */
+    if (task != task->executor->running) /* else run_first will see the mark */
         enqueue(task->executor, task);
 }
 
@@ -142,8 +142,11 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 /* ---- a turn ---- */
 
-static void run_task(struct mini_executor *executor, struct mini_task *task) {
+/* Polls the first of the queue. */
+static void run_first(struct mini_executor *executor) {
+    struct mini_task *task = executor->first;
     struct mini_future *future = future_of(task);
+    executor->first = task->next;
     executor->running = task;
     executor->stats.polls++;
     task->queued = false;
@@ -159,11 +162,7 @@ static void run_task(struct mini_executor *executor, struct mini_task *task) {
 
 static unsigned run_tasks(struct mini_executor *executor) {
     unsigned polls = 0;
-    for (; executor->first && polls < BATCH; polls++) {
-        struct mini_task *task = executor->first;
-        executor->first = task->next;
-        run_task(executor, task);
-    }
+    for (; executor->first && polls < BATCH; polls++) run_first(executor);
     return polls;
 }
 
