@@ -97,13 +97,11 @@ static MINI_POLL(join_poll) {
     MINI_CHECK(!task->joiner || future->resume, "mini_join: joined already");
     task->joiner = cx.task;
     future->resume = 1;
-    if (task->done) {
-        long result = future_of(task)->result;
-        free_task(task);
-        return mini_ready(future, result);
-    }
     if (cx.cancel) mini_cancel(task);
-    return MINI_PENDING;
+    if (!task->done) return MINI_PENDING;
+    long result = future_of(task)->result;
+    free_task(task);
+    return mini_ready(future, result);
 }
 
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task) {
