@@ -99,6 +99,7 @@ struct mini_executor {
     struct mini_task *root; /**< runs main */
     struct mini_list tasks; /**< alive */
     size_t alive; /**< length of tasks */
+    size_t outside; /**< waits that somebody outside this thread may end */
     struct mini_slab slab; /**< memory of tasks */
     struct mini_options options; /**< how it runs; a copy */
     uint32_t random; /**< state of the shuffle; 0: no shuffle */

@@ -64,6 +64,7 @@ static void arrive(struct mini_channel_wait *self, struct mini_task *task) {
     self->task = task;
     if (mini_list_linked(&self->link)) return;
     mini_list_push(&mini_self->channel_waits, &self->link);
+    mini_self->outside++;
     MINI_CHECK(
         atomic_compare_exchange_strong(self->end, &nobody, &mini_self->parker),
         "mini_channel: two tasks wait at the same end");
@@ -73,6 +74,7 @@ static void leave(struct mini_channel_wait *self) {
     struct mini_parker *ours = &mini_self->parker;
     if (!mini_list_linked(&self->link)) return;
     mini_list_remove(&self->link);
+    mini_self->outside--;
     while (!atomic_compare_exchange_weak(self->end, &ours, NULL))
         ours = &mini_self->parker; /* BUSY, for the time of one ring */
 }
@@ -127,11 +129,4 @@ static unsigned look(struct mini_executor *executor) {
     return woken;
 }
 
-static uint64_t next(struct mini_executor *executor, uint64_t until) {
-    if (until < MINI_SOMEDAY || mini_list_empty(&executor->channel_waits))
-        return until;
-    return MINI_SOMEDAY;
-}
-
-const struct mini_poller mini_channel_poller = {
-    .start = start, .turn = look, .next = next};
+const struct mini_poller mini_channel_poller = {.start = start, .turn = look};

@@ -48,7 +48,7 @@ void mini_wake(struct mini_task *task) {
         "mini_wake: the task belongs to another thread; send it a message");
     if (task->queued) return;
     task->queued = true;
-    if (task != task->executor->running) /* else run_task will see the mark */
+    if (task != task->executor->running) /* else run_first will see the mark */
         enqueue(task->executor, task);
 }
 
@@ -97,13 +97,11 @@ static MINI_POLL(join_poll) {
     MINI_CHECK(!task->joiner || future->resume, "mini_join: joined already");
     task->joiner = cx.task;
     future->resume = 1;
-    if (task->done) {
-        long result = future_of(task)->result;
-        free_task(task);
-        return mini_ready(future, result);
-    }
     if (cx.cancel) mini_cancel(task);
-    return MINI_PENDING;
+    if (!task->done) return MINI_PENDING;
+    long result = future_of(task)->result;
+    free_task(task);
+    return mini_ready(future, result);
 }
 
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task) {
@@ -142,8 +140,11 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 /* ---- a turn ---- */
 
-static void run_task(struct mini_executor *executor, struct mini_task *task) {
+/* Polls the first of the queue. */
+static void run_first(struct mini_executor *executor) {
+    struct mini_task *task = executor->first;
     struct mini_future *future = future_of(task);
+    executor->first = task->next;
     executor->running = task;
     executor->stats.polls++;
     task->queued = false;
@@ -159,11 +160,7 @@ static void run_task(struct mini_executor *executor, struct mini_task *task) {
 
 static unsigned run_tasks(struct mini_executor *executor) {
     unsigned polls = 0;
-    for (; executor->first && polls < BATCH; polls++) {
-        struct mini_task *task = executor->first;
-        executor->first = task->next;
-        run_task(executor, task);
-    }
+    for (; executor->first && polls < BATCH; polls++) run_first(executor);
     return polls;
 }
 
@@ -179,7 +176,7 @@ unsigned mini_turn(struct mini_executor *executor) {
 
 int mini_step(struct mini_executor *executor) {
     const struct mini_poller *waiter = NULL;
-    uint64_t until = MINI_NEVER;
+    uint64_t until = executor->outside > 0 ? MINI_SOMEDAY : MINI_NEVER;
     if (mini_turn(executor)) return 0;
     for (int i = 0; mini_pollers[i]; i++) {
         if (mini_pollers[i]->next)

@@ -4,7 +4,6 @@
 #include "smp.h"
 
 #include <sched.h>
-#include <string.h>
 
 #define RING_CAPACITY 256
 #define WOKEN (UINT64_C(1) << 32) /* one in the high half of smp->idle */
@@ -148,12 +147,12 @@ static int create(const struct mini_options *options) {
     smp->count = count;
     smp->lanes = aligned_alloc(MINI_CACHE_LINE, bytes);
     int error = smp->lanes ? 0 : -ENOMEM;
-    if (smp->lanes) memset(smp->lanes, 0, bytes);
-    for (unsigned i = 0; i < count * count && error == 0; i++) {
+    for (unsigned i = 0; smp->lanes && i < count * count; i++) {
         smp->shards[i / count].smp = smp;
         smp->shards[i / count].index = i / count;
         mini_list_init(&smp->lanes[i].outbox);
-        error = mini_spsc_init(&smp->lanes[i].ring, capacity);
+        int failed = mini_spsc_init(&smp->lanes[i].ring, capacity);
+        error = failed < 0 ? failed : error;
     }
     if (error < 0) destroy(smp);
     return error;

@@ -44,8 +44,8 @@ struct mini_shard {
     unsigned dumps; /**< how often it has printed its tasks */
     bool is_quiet, is_idle; /**< is counted in smp's counters */
     atomic_uint news_seen; /**< of smp->news; others look at it, too */
-    _Atomic(struct mini_parker *)
-        parker; /**< to ring it; stored at the start */
+    /** To ring it; stored at the start. */
+    _Atomic(struct mini_parker *) parker;
 };
 
 /** What all shards of one mini_run share. */

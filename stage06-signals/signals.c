@@ -76,7 +76,10 @@ static MINI_POLL(signal_poll) {
         if (self->set & DEADLY)
             atomic_store(&signals.ending, false); /* the next one is theirs */
     }
-    return mini_wait_in(&signals.waiters, &self->wait, cx);
+    bool waited = future->resume;
+    mini_poll answer = mini_wait_in(&signals.waiters, &self->wait, cx);
+    mini_self->outside += (answer == MINI_PENDING) - waited;
+    return answer;
 }
 
 struct mini_future *mini_signal_wait(
@@ -116,13 +119,6 @@ static unsigned look(struct mini_executor *executor) {
     return work;
 }
 
-static uint64_t next(struct mini_executor *executor, uint64_t until) {
-    if (until == MINI_NEVER && is_owner(executor) &&
-        !mini_list_empty(&signals.waiters))
-        return MINI_SOMEDAY;
-    return until;
-}
-
 /* ---- start and stop ---- */
 
 static int start(struct mini_executor *executor) {
@@ -149,7 +145,7 @@ static void stop(struct mini_executor *executor) {
 }
 
 const struct mini_poller mini_signal_poller = {
-    .start = start, .stop = stop, .turn = look, .next = next};
+    .start = start, .stop = stop, .turn = look};
 
 /* ---- the end of a run ---- */
 

@@ -6,10 +6,6 @@
 
 #define CHUNK_BYTES 65536
 
-struct mini_block {
-    struct mini_block *next;
-};
-
 /* What malloc gave: many blocks, or one large one, behind this link. */
 struct chunk {
     _Alignas(max_align_t) struct mini_list link;
@@ -45,10 +41,9 @@ static void *carve(struct mini_slab *slab, size_t bytes) {
 
 void *mini_slab_alloc(struct mini_slab *slab, size_t size) {
     if (size > MINI_SLAB_MAX) return new_chunk(slab, size);
-    struct mini_block **list = &slab->free[class_of(size)];
-    struct mini_block *block = *list;
+    void **list = &slab->free[class_of(size)], **block = *list;
     if (!block) return carve(slab, class_of(size) * MINI_SLAB_STEP);
-    *list = block->next;
+    *list = *block;
     return block;
 }
 
@@ -59,9 +54,8 @@ void mini_slab_free(struct mini_slab *slab, void *memory, size_t size) {
         free(chunk);
         return;
     }
-    struct mini_block *block = memory;
-    block->next = slab->free[class_of(size)];
-    slab->free[class_of(size)] = block;
+    *(void **)memory = slab->free[class_of(size)];
+    slab->free[class_of(size)] = memory;
 }
 
 void mini_slab_destroy(struct mini_slab *slab) {
