@@ -19,13 +19,10 @@ void mini_buffers_destroy(struct mini_io_shard *io) {
     free(io->buffers);
 }
 
-static void give_back(struct mini_io_shard *io, struct mini_buffer *buffer) {
-    if (io->features & MINI_BUFFER_RING) {
-        io->backend->lend(io, buffer);
-    } else {
-        buffer->next = io->buffers->free;
-        io->buffers->free = buffer;
-    }
+static void give_back(
+    struct mini_buffers *buffers, struct mini_buffer *buffer) {
+    buffer->next = buffers->free;
+    buffers->free = buffer;
 }
 
 int mini_buffers_need(struct mini_io_shard *io) {
@@ -35,8 +32,9 @@ int mini_buffers_need(struct mini_io_shard *io) {
     if (!buffers->all) return -ENOMEM;
     for (unsigned i = 0; i < buffers->count; i++) {
         buffers->all[i].id = i;
-        give_back(io, &buffers->all[i]);
+        give_back(buffers, &buffers->all[i]);
     }
+    mini_buffers_lend(io);
     return 0;
 }
 
@@ -60,17 +58,29 @@ void mini_buffer_filled(
 
 /* All that found none, not one for each buffer: the first may have nothing to
  * receive by now, and would keep it from the next. */
-void mini_lease_return(struct mini_buffer *buffer) {
-    struct mini_io_shard *io = mini_self->io;
+static void try_again(struct mini_buffers *buffers) {
     struct mini_list again, *link;
-    give_back(io, buffer);
-    if (mini_list_empty(&io->buffers->starved)) return;
     mini_list_init(&again);
-    while ((link = mini_list_pop(&io->buffers->starved)))
+    while ((link = mini_list_pop(&buffers->starved)))
         mini_list_push(&again, link);
     while ((link = mini_list_pop(&again))) {
         struct mini_io *stream = MINI_CONTAINER(link, struct mini_io, link);
         stream->starved = false;
         mini_io_start(stream);
     }
+}
+
+void mini_buffers_lend(struct mini_io_shard *io) {
+    struct mini_buffers *buffers = io->buffers;
+    bool ring = io->features & MINI_BUFFER_RING;
+    while (ring && buffers->free && buffers->lent < (buffers->count + 3) / 4) {
+        io->backend->lend(io, mini_buffer_take(io));
+        buffers->lent++;
+    }
+    if (buffers->lent > 0 || buffers->free) try_again(buffers);
+}
+
+void mini_lease_return(struct mini_buffer *buffer) {
+    give_back(mini_self->io->buffers, buffer);
+    mini_buffers_lend(mini_self->io);
 }
