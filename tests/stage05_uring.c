@@ -5516,6 +5516,844 @@ static void g1_11_a_helper_thread_without_memory_is_refused(void **state) {
     each_kernel(poor);
 }
 
+/* ---- streams of bytes --------------------------------------------------- */
+
+/* One that sends SIZE bytes of the pattern from a thread, in parts of random
+ * sizes, and then ends or resets the connection. */
+struct source {
+    int fd;
+    size_t size;
+    uint32_t seed;
+    bool resets;
+};
+
+static void *source(void *argument) {
+    struct source *self = argument;
+    char part[9000];
+    size_t sent = 0;
+    uint32_t random = self->seed;
+
+    while (sent < self->size) {
+        random = random * 1664525u + 1013904223u;
+        size_t size = 1 + (random >> 8) % (random & 64 ? sizeof part : 50);
+
+        if (size > self->size - sent) size = self->size - sent;
+        for (size_t i = 0; i < size; i++) part[i] = pattern(sent + i);
+        for (size_t at = 0; at < size;) {
+            ssize_t done = write(self->fd, part + at, size - at);
+
+            must(done > 0 || errno == EINTR, "write");
+            if (done > 0) at += (size_t)done;
+        }
+        sent += size;
+        if (random % 7 == 0) sched_yield();
+    }
+    shutdown(self->fd, SHUT_WR);
+    return NULL;
+}
+
+/* A stream and what came over it. */
+struct sink {
+    struct mini_future future;
+    struct mini_recv_stream stream;
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_join join;
+    struct mini_timeout timeout;
+    struct mini_task *task;
+    struct mini_io io;
+    struct mini_buffer *kept[64];
+    int fd[2];
+    long i, j;
+    size_t got, wrong, held;
+    bool flag;
+};
+
+/* Counts what LEASE holds and whether it goes on where the last has ended. */
+static void take_lease(struct sink *self, struct mini_buffer *lease) {
+    self->wrong += lease->length == 0 || lease->length > MINI_BUFFER_BYTES;
+    for (uint32_t i = 0; i < lease->length; i++)
+        self->wrong += lease->data[i] != pattern(self->got++);
+}
+
+static mini_poll sink_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (;;) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        if (MINI_RESULT <= 0) break;
+        self->wrong += MINI_RESULT != (long)self->stream.lease->length;
+        take_lease(self, self->stream.lease);
+        /* in any order: some are kept for a while */
+        self->kept[self->held++] = self->stream.lease;
+        if (self->held < 5) continue;
+        mini_lease_return(self->kept[self->got % self->held]);
+        self->kept[self->got % self->held] = self->kept[self->held - 1];
+        self->held--;
+    }
+    NOTE(MINI_RESULT);
+    STEP(mini_recv_next(&self->stream)); /* and nothing more comes */
+    while (self->held > 0) mini_lease_return(self->kept[--self->held]);
+    STEP(mini_recv_end(&self->stream));
+    NOTE((long)self->wrong);
+    MINI_END((long)self->got);
+}
+
+static void stream_of(enum kind kind, bool nonblocking, size_t size) {
+    struct sink self = {.future = MINI_FUTURE(sink_script, "sink")};
+    pthread_t thread;
+    int fd[2];
+
+    open_pair(kind, nonblocking, fd);
+    set_nonblocking(fd[1], false);
+    self.fd[0] = fd[0];
+    struct source other = {.fd = fd[1], .size = size, .seed = (uint32_t)size};
+
+    check_equal(pthread_create(&thread, NULL, source, &other), 0);
+    long got = run(&self.future, real_clock(1));
+
+    pthread_join(thread, NULL);
+    close_pair(fd);
+    assert_notes(0, 0, 0, 0);
+    check_equal(got, size);
+}
+
+static void streams_in_order(void) {
+    static const size_t sizes[] = {0, 1, MINI_BUFFER_BYTES - 1,
+        MINI_BUFFER_BYTES, MINI_BUFFER_BYTES + 1, 100000, 1 << 20};
+
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        stream_of(UNIX_SOCKETS, i % 2, sizes[i]);
+        stream_of(TCP_SOCKETS, i % 2, sizes[i]);
+    }
+    stream_of(UNIX_SOCKETS, true, 1 << 20);
+    stream_of(TCP_SOCKETS, false, 50000);
+}
+
+static void g5_1_a_stream_gives_bytes_in_order_to_the_end(void **state) {
+    (void)state;
+    each_kernel(streams_in_order);
+}
+
+/* What has come before a reset is given first: in one buffer or, with FLAG, in
+ * many. */
+static mini_poll reset_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    raw_send(self->fd[1], &(char){pattern(0)}, 1);
+    STEP(mini_recv_next(&self->stream));
+    take_lease(self, self->stream.lease);
+    mini_lease_return(self->stream.lease);
+    for (self->i = 1; self->i < 9; self->i++) {
+        raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
+        if (self->flag) SETTLE(self);
+    }
+    reset(self->fd[1]);
+    SETTLE(self);
+    while (self->got < 9) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        if (MINI_RESULT <= 0) break;
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE((long)self->got);
+    NOTE((long)self->wrong);
+    STEP(mini_recv_next(&self->stream));
+    STEP(mini_recv_next(&self->stream));
+    STEP(mini_recv_end(&self->stream));
+    self->fd[1] = dup(self->fd[0]); /* for run's count */
+    MINI_END(0);
+}
+
+static void resets_of_streams(void) {
+    for (int i = 0; i < 4; i++) {
+        struct sink self = {
+            .future = MINI_FUTURE(reset_stream_script, "reset"), .flag = i / 2};
+
+        open_pair(TCP_SOCKETS, i % 2, self.fd);
+        check_equal(run(&self.future, real_clock(1)), 0);
+        close_pair(self.fd);
+        assert_notes(1, 9, 0, -ECONNRESET, -ECONNRESET, 0);
+    }
+}
+
+static void g5_1_a_stream_tells_a_reset_after_the_bytes(void **state) {
+    (void)state;
+    each_kernel(resets_of_streams);
+}
+
+static mini_poll wrong_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    for (; self->i < 4; self->i++) {
+        mini_recv_stream(&self->stream,
+            self->i == 0       ? -1
+                : self->i == 1 ? 9999
+                               : self->fd[self->i - 2]);
+        STEP(mini_timeout(
+            &self->timeout, mini_recv_next(&self->stream), MINI_SECOND));
+        STEP(mini_timeout(
+            &self->timeout, mini_recv_next(&self->stream), MINI_SECOND));
+        STEP(mini_recv_end(&self->stream));
+    }
+    MINI_END(0);
+}
+
+static void wrong_streams(void) {
+    struct sink self = {.future = MINI_FUTURE(wrong_stream_script, "wrong")};
+
+    open_pair(PIPE, false, self.fd);
+    close(self.fd[1]);
+    self.fd[1] = socket(AF_INET, SOCK_STREAM, 0);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    close_pair(self.fd);
+    assert_notes(-EBADF, -EBADF, 0, -EBADF, -EBADF, 0, -ENOTSOCK, -ENOTSOCK, 0,
+        -ENOTCONN, -ENOTCONN, 0);
+}
+
+static void g5_1_a_stream_of_what_is_no_connection(void **state) {
+    (void)state;
+    each_kernel(wrong_streams);
+}
+
+/* ---- G5.4: leased buffers ----------------------------------------------- */
+
+static struct mini_options few_buffers(unsigned buffers, bool virtual_clock) {
+    struct mini_options options = mini_defaults;
+
+    options.virtual_clock = virtual_clock;
+    options.buffers = buffers;
+    return options;
+}
+
+/* All buffers of the shard are free: all can be leased at the same time, and then
+ * no more. A socket pair feeds them one byte at a time. */
+struct census {
+    struct mini_future future;
+    struct mini_recv_stream stream;
+    struct mini_timeout timeout;
+    struct mini_buffer *all[513];
+    bool seen[512];
+    int fd[2];
+    unsigned count, leased;
+};
+
+static mini_poll census(struct mini_future *future, struct mini_context cx) {
+    struct census *self = MINI_SELF(struct census);
+
+    MINI_BEGIN;
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, self->fd) == 0, "socketpair");
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (; self->leased <= self->count; self->leased++) {
+        raw_send(self->fd[1], "!", 1);
+        MINI_AWAIT(mini_timeout(&self->timeout, mini_recv_next(&self->stream),
+            self->leased < self->count ? 10 * MINI_SECOND : MINI_MS));
+        if (MINI_RESULT <= 0) break;
+        self->all[self->leased] = self->stream.lease;
+        if (self->stream.lease->id >= COUNT_OF(self->seen) ||
+            self->seen[self->stream.lease->id])
+            MINI_RETURN(-EEXIST); /* one that was given out twice */
+        self->seen[self->stream.lease->id] = true;
+    }
+    MINI_AWAIT(mini_recv_end(&self->stream));
+    for (unsigned i = 0; i < self->leased; i++) mini_lease_return(self->all[i]);
+    close_pair(self->fd);
+    MINI_END((long)self->leased - (long)self->count);
+}
+
+/* 0 if all COUNT are free. */
+#define CENSUS(slot, buffers) \
+    MINI_CALL(struct census, slot, census, .count = (buffers))
+
+static struct census the_census;
+
+/* Senders whose sockets are full all the while, and few buffers. */
+enum { SENDERS = 20, EACH_SENDS = 16 * MINI_BUFFER_BYTES };
+struct eater {
+    struct mini_future future;
+    struct mini_recv_stream stream;
+    struct mini_sleep sleep;
+    int fd, who;
+    long i;
+    size_t got;
+};
+
+struct feast {
+    struct mini_future future;
+    struct mini_join join;
+    struct mini_task *task[SENDERS];
+    struct mini_sleep sleep;
+    int fd[SENDERS][2];
+    size_t fed[SENDERS], got[SENDERS], sent[SENDERS];
+    long i, wrong, finished;
+    size_t least; /* what anybody had when the first had all */
+    unsigned buffers;
+};
+
+static struct feast the_feast;
+
+/* Whatever of its bytes does not fit into the socket yet. */
+static void feed(int who) {
+    char part[4096];
+
+    for (;;) {
+        size_t left = EACH_SENDS - the_feast.sent[who];
+        size_t size = left < sizeof part ? left : sizeof part;
+
+        if (size == 0) return;
+        for (size_t i = 0; i < size; i++)
+            part[i] = pattern(the_feast.sent[who] + i);
+        ssize_t done = write(the_feast.fd[who][1], part, size);
+
+        if (done <= 0) return;
+        the_feast.sent[who] += (size_t)done;
+        if (the_feast.sent[who] == EACH_SENDS)
+            shutdown(the_feast.fd[who][1], SHUT_WR);
+    }
+}
+
+static void has_finished(void) {
+    if (the_feast.finished++ > 0) return;
+    the_feast.least = EACH_SENDS;
+    for (int i = 0; i < SENDERS; i++)
+        if (the_feast.got[i] < the_feast.least)
+            the_feast.least = the_feast.got[i];
+}
+
+static mini_poll eater(struct mini_future *future, struct mini_context cx) {
+    struct eater *self = MINI_SELF(struct eater);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd);
+    for (;;) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        if (MINI_RESULT <= 0) break;
+        for (uint32_t i = 0; i < self->stream.lease->length; i++)
+            the_feast.wrong +=
+                self->stream.lease->data[i] != pattern(self->got++);
+        the_feast.got[self->who] = self->got;
+        for (self->i = 0; self->i < 2; self->i++)
+            A_TURN(self); /* keeps it while others wait */
+        mini_lease_return(self->stream.lease);
+    }
+    has_finished();
+    the_feast.wrong += MINI_RESULT != 0;
+    MINI_AWAIT(mini_recv_end(&self->stream));
+    MINI_END((long)self->got);
+}
+
+static mini_poll feast_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct feast *self = MINI_SELF(struct feast);
+
+    MINI_BEGIN;
+    for (int i = 0; i < SENDERS; i++) {
+        feed(i);
+        self->task[i] =
+            MINI_SPAWN(struct eater, eater, .fd = self->fd[i][0], .who = i);
+    }
+    while (self->finished < SENDERS) {
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        for (int i = 0; i < SENDERS; i++) feed(i);
+    }
+    for (; self->i < SENDERS; self->i++) {
+        MINI_AWAIT(mini_join(&self->join, self->task[self->i]));
+        if (MINI_RESULT != EACH_SENDS) NOTE(MINI_RESULT);
+    }
+    NOTE(self->wrong);
+    NOTE(mini_stats()->starved > 0);
+    NOTE(mini_stats()->leases >= SENDERS * 16);
+    STEP(CENSUS(&the_census, self->buffers));
+    MINI_END((long)self->least);
+}
+
+static void feast_of(enum kind kind, unsigned buffers) {
+    memset(&the_feast, 0, sizeof the_feast);
+    the_feast.future = MINI_FUTURE(feast_script, "feast");
+    the_feast.buffers = buffers;
+    for (int i = 0; i < SENDERS; i++) {
+        open_pair(kind, i % 2, the_feast.fd[i]);
+        set_nonblocking(the_feast.fd[i][1], true);
+    }
+    snprintf(
+        variant, sizeof variant, "%s, %u buffers", kind_names[kind], buffers);
+    long least = run(&the_feast.future, few_buffers(buffers, false));
+
+    for (int i = 0; i < SENDERS; i++) close_pair(the_feast.fd[i]);
+    assert_notes(0, 1, 1, 0);
+    /* when the first had all it wanted, nobody had nothing */
+    check(least > 0);
+}
+
+static void feasts(void) {
+    for (unsigned buffers = 1; buffers <= 4; buffers *= 2)
+        feast_of(UNIX_SOCKETS, buffers);
+    feast_of(TCP_SOCKETS, 2);
+}
+
+static void g5_4_twenty_senders_share_few_buffers_and_none_starves(
+    void **state) {
+    (void)state;
+    each_kernel(feasts);
+}
+
+/* Leases that are held while others wait: they wait as long as that, and all go
+ * on when one comes back, also those that are first in line but have nothing to
+ * receive. */
+struct line {
+    struct mini_future future;
+    struct mini_join join;
+    struct mini_sleep sleep;
+    struct mini_recv_stream stream[6];
+    struct mini_buffer *lease[2];
+    struct mini_task *task[6];
+    int fd[6][2];
+    long i, sum;
+};
+
+static mini_poll line_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct line *self = MINI_SELF(struct line);
+
+    MINI_BEGIN;
+    for (int i = 0; i < 6; i++)
+        mini_recv_stream(&self->stream[i], self->fd[i][0]);
+    for (; self->i < 2; self->i++) { /* the first two take both buffers */
+        raw_send(self->fd[self->i][1], "held", 4);
+        STEP(mini_recv_next(&self->stream[self->i]));
+        self->lease[self->i] = self->stream[self->i].lease;
+    }
+    for (int i = 2; i < 6; i++)
+        self->task[i] = background(mini_recv_next(&self->stream[i]));
+    SETTLE(self);
+    raw_send(self->fd[5][1], "last", 4); /* the others have nothing */
+    SETTLE(self);
+    NOTE(ended(&self->stream[5].io.future));
+    mini_lease_return(self->lease[1]);
+    STEP(mini_join(&self->join, self->task[5]));
+    NOTE(memcmp(self->stream[5].lease->data, "last", 4));
+    NOTE(memcmp(self->lease[0]->data, "held", 4));
+    raw_send(self->fd[3][1], "then", 4);
+    raw_send(self->fd[2][1], "others", 6);
+    SETTLE(self);
+    NOTE(ended(&self->stream[2].io.future) + ended(&self->stream[3].io.future));
+    mini_lease_return(self->stream[5].lease);
+    SETTLE(self);
+    NOTE(ended(&self->stream[2].io.future) + ended(&self->stream[3].io.future));
+    mini_lease_return(self->lease[0]);
+    STEP(mini_join(&self->join, self->task[2]));
+    STEP(mini_join(&self->join, self->task[3]));
+    mini_lease_return(self->stream[2].lease);
+    mini_lease_return(self->stream[3].lease);
+    mini_cancel(self->task[4]);
+    STEP(mini_join(&self->join, self->task[4]));
+    for (self->i = 0; self->i < 6; self->i++) {
+        MINI_AWAIT(mini_recv_end(&self->stream[self->i]));
+        self->sum += MINI_RESULT;
+    }
+    STEP(CENSUS(&the_census, 2));
+    MINI_END(self->sum);
+}
+
+static void line(void) {
+    static struct line self;
+
+    self = (struct line){.future = MINI_FUTURE(line_script, "line")};
+    for (int i = 0; i < 6; i++) open_pair(UNIX_SOCKETS, i % 2, self.fd[i]);
+    check_equal(run(&self.future, few_buffers(2, true)), 0);
+    for (int i = 0; i < 6; i++) close_pair(self.fd[i]);
+    assert_notes(4, 4, 0, 4, 0, 0, 0, 1, 6, 4, -ECANCELED, 0);
+}
+
+static void g5_4_a_buffer_that_comes_back_goes_to_who_can_use_it(void **state) {
+    (void)state;
+    each_kernel(line);
+}
+
+/* The end of a stream with buffers that nobody has asked for; of one that has
+ * not begun; twice; cancelled. */
+static mini_poll ends_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    for (; self->i < 2; self->i++) {
+        mini_recv_stream(&self->stream, self->fd[0]);
+        if (self->i == 0) STEP(mini_recv_end(&self->stream));
+        raw_send(self->fd[1], "unread", 6);
+        STEP(mini_recv_next(&self->stream));
+        mini_lease_return(self->stream.lease);
+        self->task = background(mini_recv_next(&self->stream));
+        SETTLE(self);
+        mini_cancel(self->task);
+        STEP(mini_join(&self->join, self->task));
+        for (self->j = 0; self->j < 3; self->j++) {
+            raw_send(self->fd[1], "unread", 6);
+            SETTLE(self);
+        }
+        NOTE(self->stream.io.done > 0);
+        self->task = background(mini_recv_end(&self->stream));
+        if (self->i == 1) mini_cancel(self->task);
+        STEP(mini_join(&self->join, self->task));
+        STEP(mini_recv_end(&self->stream));
+        drain(self->fd[0], -1); /* what it has left in the socket */
+        STEP(CENSUS(&the_census, 4));
+    }
+    MINI_END(0);
+}
+
+/* Of one that waits for a buffer, or has just asked for one, or gets one when
+ * nobody awaits it any more. */
+static mini_poll starved_end_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+    static struct mini_recv_stream holder;
+
+    MINI_BEGIN;
+    mini_recv_stream(&holder, self->fd[0]);
+    for (; self->i < 2; self->i++) {
+        raw_send(self->fd[1], "held", 4);
+        STEP(mini_recv_next(&holder));
+        self->kept[self->i] = holder.lease;
+    }
+    STEP(mini_recv_end(&holder));
+    raw_send(self->fd[1], "waits", 5);
+    for (self->i = 0; self->i < 3; self->i++) {
+        mini_recv_stream(&self->stream, self->fd[0]);
+        self->task = background(mini_recv_next(&self->stream));
+        if (self->i == 1)
+            MINI_AWAIT(mini_yield(&self->yield));
+        else
+            SETTLE(self);
+        NOTE(ended(&self->stream.io.future));
+        mini_cancel(self->task);
+        STEP(mini_join(&self->join, self->task));
+        if (self->i == 2) mini_lease_return(self->kept[1]);
+        if (self->i == 2) SETTLE(self);
+        STEP(mini_recv_end(&self->stream));
+    }
+    mini_lease_return(self->kept[0]);
+    STEP(CENSUS(&the_census, 2));
+    MINI_END(0);
+}
+
+static void ends_of_streams(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct sink self = {.future = MINI_FUTURE(ends_script, "ends")};
+
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, few_buffers(4, true)), 0);
+        close_pair(self.fd);
+        assert_notes(0, 6, -ECANCELED, 1, 0, 0, 0, 6, -ECANCELED, 1, 0, 0, 0);
+        self =
+            (struct sink){.future = MINI_FUTURE(starved_end_script, "starved")};
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, few_buffers(2, true)), 0);
+        close_pair(self.fd);
+        assert_notes(
+            4, 4, 0, 0, -ECANCELED, 0, 0, -ECANCELED, 0, 0, -ECANCELED, 0, 0);
+    }
+}
+
+static void g5_4_the_end_of_a_stream_gives_its_buffers_back(void **state) {
+    (void)state;
+    each_kernel(ends_of_streams);
+}
+
+/* A cancelled wait leaves in the stream what has come, or will. */
+static mini_poll cancelled_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (; self->got < 400; self->i++) {
+        self->task = background(mini_recv_next(&self->stream));
+        for (self->j = self->i % 3; self->j > 0; self->j--) A_TURN(self);
+        if (self->i < 400)
+            raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
+        for (self->j = self->i / 3 % 3; self->j > 0; self->j--) A_TURN(self);
+        if (self->i / 9 % 2) MINI_AWAIT(mini_yield(&self->yield));
+        if (self->i < 400) mini_cancel(self->task);
+        MINI_AWAIT(mini_join(&self->join, self->task));
+        if (MINI_RESULT == -ECANCELED) continue;
+        if (MINI_RESULT <= 0) break;
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE((long)self->wrong);
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 8));
+    MINI_END((long)self->got);
+}
+
+static void cancelled_stream(enum kind kind, bool nonblocking) {
+    struct sink self = {
+        .future = MINI_FUTURE(cancelled_stream_script, "cancelled")};
+
+    open_pair(kind, nonblocking, self.fd);
+    check_equal(run(&self.future, few_buffers(8, false)), 400);
+    close_pair(self.fd);
+    assert_notes(0, 0, 0);
+}
+
+static void cancelled_streams(void) { each_socket(cancelled_stream); }
+
+static void g5_2_a_cancelled_wait_leaves_bytes_in_the_stream(void **state) {
+    (void)state;
+    each_kernel(cancelled_streams);
+}
+
+/* Timeouts around the wait, and a sender that sends when it likes. */
+static mini_poll timed_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (;;) {
+        MINI_AWAIT(mini_timeout(
+            &self->timeout, mini_recv_next(&self->stream), 10 * MINI_US));
+        if (MINI_RESULT == -ETIMEDOUT) continue;
+        if (MINI_RESULT <= 0) break;
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE(MINI_RESULT);
+    NOTE((long)self->wrong);
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 2));
+    MINI_END((long)self->got);
+}
+
+static void timed_stream(enum kind kind, bool nonblocking) {
+    struct sink self = {.future = MINI_FUTURE(timed_stream_script, "timed")};
+    pthread_t thread;
+
+    open_pair(kind, nonblocking, self.fd);
+    set_nonblocking(self.fd[1], false);
+    struct sender other = {.fd = self.fd[1]};
+
+    check_equal(pthread_create(&thread, NULL, sender, &other), 0);
+    long got = run(&self.future, few_buffers(2, false));
+
+    pthread_join(thread, NULL);
+    close_pair(self.fd);
+    assert_notes(0, 0, 0, 0);
+    check_equal(got, other.sent);
+}
+
+static void timed_streams(void) {
+    timed_stream(UNIX_SOCKETS, true);
+    timed_stream(TCP_SOCKETS, false);
+}
+
+static void g5_2_timeouts_of_a_stream_lose_no_byte(void **state) {
+    (void)state;
+    each_kernel(timed_streams);
+}
+
+/* Who is not read from does not take all buffers. */
+static mini_poll high_buffers_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    raw_send(self->fd[1], &(char){pattern(0)}, 1);
+    MINI_AWAIT(mini_recv_next(&self->stream));
+    take_lease(self, self->stream.lease);
+    mini_lease_return(self->stream.lease);
+    for (self->i = 1; self->i < 200; self->i++) { /* one buffer each */
+        raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
+        SETTLE(self);
+    }
+    self->held = mini_stats()->leases - 1;
+    NOTE(self->held <= MINI_STREAM_HIGH_BUFFERS);
+    /* as many as that are taken: so is the rest, by somebody else */
+    STEP(CENSUS(&the_census, 64 - (unsigned)self->held));
+    while (self->got < 200) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        if (MINI_RESULT <= 0) break;
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE((long)self->wrong);
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 64));
+    MINI_END((long)self->got);
+}
+
+/* The same when much comes at once. */
+static mini_poll flood_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    raw_send(self->fd[1], &(char){pattern(0)}, 1);
+    MINI_AWAIT(mini_recv_next(&self->stream));
+    take_lease(self, self->stream.lease);
+    mini_lease_return(self->stream.lease);
+    for (self->i = 0; self->i < 20; self->i++) {
+        fill_up(self->fd[1], 'f');
+        SETTLE(self);
+    }
+    NOTE(mini_stats()->leases < 256);
+    self->held = mini_stats()->leases - 1;
+    STEP(CENSUS(&the_census, 512 - (unsigned)self->held));
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 512));
+    MINI_END(0);
+}
+
+static void high_buffers(void) {
+    struct sink self = {.future = MINI_FUTURE(high_buffers_script, "high")};
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, few_buffers(64, true)), 200);
+    close_pair(self.fd);
+    assert_notes(1, 0, 0, 0, 0);
+    self = (struct sink){.future = MINI_FUTURE(flood_script, "flood")};
+    open_pair(UNIX_SOCKETS, true, self.fd);
+    setsockopt(self.fd[1], SOL_SOCKET, SO_SNDBUF, &(int){4000000}, sizeof(int));
+    check_equal(run(&self.future, few_buffers(512, true)), 0);
+    close_pair(self.fd);
+    assert_notes(1, 0, 0, 0);
+}
+
+static void g5_4_a_stream_that_is_not_read_leaves_buffers_to_others(
+    void **state) {
+    (void)state;
+    each_kernel(high_buffers);
+}
+
+/* ---- G5.4: how many buffers --------------------------------------------- */
+
+static mini_poll count_buffers_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    MINI_END(0);
+}
+
+static void numbers_of_buffers(void) {
+    static const unsigned bad[] = {
+        3, 5, 6, 48, 32769, 65536, 1u << 31, UINT_MAX};
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct mini_options options = few_buffers(bad[i], true);
+
+        snprintf(variant, sizeof variant, "%u buffers", bad[i]);
+        check_equal(run(&main, options), -EINVAL);
+        options = few_buffers(bad[i], false);
+        options.shards = 2;
+        check_equal(run(&main, options), -EINVAL);
+    }
+    for (unsigned count = 1; count <= 32; count *= 2) {
+        struct sink self = {
+            .future = MINI_FUTURE(count_buffers_script, "count"),
+            .i = (long)count};
+
+        snprintf(variant, sizeof variant, "%u buffers", count);
+        check_equal(run(&self.future, few_buffers(count, true)), 0);
+        assert_notes(0, 0);
+    }
+    /* all that there may be, without using them */
+    check(run(&main, few_buffers(32768, true)) >= 0);
+    check(run(&main, few_buffers(0, true)) >= 0);
+}
+
+static void g5_4_so_many_buffers_as_were_asked_for(void **state) {
+    (void)state;
+    each_kernel(numbers_of_buffers);
+}
+
+/* The only buffer is held by the one who waits for another. */
+static mini_poll buffer_deadlock_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+    static struct mini_recv_stream other;
+
+    MINI_BEGIN;
+    raw_send(self->fd[1], "one", 3);
+    mini_recv_stream(&self->stream, self->fd[0]);
+    mini_recv_stream(&other, self->fd[1]);
+    STEP(mini_recv_next(&self->stream));
+    STEP(mini_recv_end(&self->stream)); /* nobody else may send something */
+    raw_send(self->fd[0], "two", 3);
+    STEP(mini_recv_next(&other));
+    mini_lease_return(self->stream.lease);
+    STEP(mini_recv_end(&other));
+    MINI_END(7);
+}
+
+static void buffer_deadlock(void) {
+    struct sink self = {.future = MINI_FUTURE(buffer_deadlock_script, "dead")};
+    char text[4096];
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    mini_test_capture_begin();
+    long result = run(&self.future, few_buffers(1, true));
+
+    mini_test_capture_end(text, sizeof text);
+    close_pair(self.fd);
+    check_equal(result, -EDEADLK);
+    assert_notes(3, 0, -ECANCELED, 0);
+    check(strstr(text, "mini_recv_next") != NULL);
+}
+
+static void g1_5_who_holds_the_last_buffer_and_waits_is_a_deadlock(
+    void **state) {
+    (void)state;
+    each_kernel(buffer_deadlock);
+}
+
+/* No memory for the buffers: the wait is refused, and not when asked again. */
+static mini_poll poor_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    raw_send(self->fd[1], "text", 4);
+    mini_recv_stream(&self->stream, self->fd[0]);
+    mini_test_fail_alloc_after(0);
+    STEP(mini_recv_next(&self->stream));
+    NOTE(mini_test_alloc_failed());
+    mini_test_fail_alloc_after(-1);
+    STEP(mini_recv_next(&self->stream));
+    mini_lease_return(self->stream.lease);
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 16));
+    MINI_END(0);
+}
+
+static void poor_stream(void) {
+    struct sink self = {.future = MINI_FUTURE(poor_stream_script, "poor")};
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, few_buffers(16, true)), 0);
+    close_pair(self.fd);
+    assert_notes(-ENOMEM, 1, 4, 0, 0);
+}
+
+static void g1_11_a_stream_without_memory_for_buffers(void **state) {
+    (void)state;
+    each_kernel(poor_stream);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_recv_and_send_say_how_much),
     cmocka_unit_test(g5_1_read_and_write_of_a_pipe),
@@ -5616,6 +6454,18 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_the_end_of_a_run_awaits_calls_that_run),
     cmocka_unit_test(g5_2_cancel_races_with_calls_and_no_result_is_lost),
     cmocka_unit_test(g1_11_a_helper_thread_without_memory_is_refused),
+    cmocka_unit_test(g5_1_a_stream_gives_bytes_in_order_to_the_end),
+    cmocka_unit_test(g5_1_a_stream_tells_a_reset_after_the_bytes),
+    cmocka_unit_test(g5_1_a_stream_of_what_is_no_connection),
+    cmocka_unit_test(g5_4_twenty_senders_share_few_buffers_and_none_starves),
+    cmocka_unit_test(g5_4_a_buffer_that_comes_back_goes_to_who_can_use_it),
+    cmocka_unit_test(g5_4_the_end_of_a_stream_gives_its_buffers_back),
+    cmocka_unit_test(g5_2_a_cancelled_wait_leaves_bytes_in_the_stream),
+    cmocka_unit_test(g5_2_timeouts_of_a_stream_lose_no_byte),
+    cmocka_unit_test(g5_4_a_stream_that_is_not_read_leaves_buffers_to_others),
+    cmocka_unit_test(g5_4_so_many_buffers_as_were_asked_for),
+    cmocka_unit_test(g1_5_who_holds_the_last_buffer_and_waits_is_a_deadlock),
+    cmocka_unit_test(g1_11_a_stream_without_memory_for_buffers),
 };
 
 MINI_TEST_MAIN(tests)
