@@ -309,10 +309,13 @@ static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
  * it uses the buffer no more. False until there are both. */
 static bool is_sent(struct mini_io *operation, struct io_uring_cqe *cqe) {
     if (cqe->flags & IORING_CQE_F_NOTIF) {
-        operation->copied = cqe->res < 0; /* the highest bit */
-        mini_self->stats.copies += operation->copied;
-        mini_self->stats.zero_copies += !operation->copied;
+        bool copied = cqe->res < 0; /* the highest bit */
         cqe->res = (int)operation->future.result;
+        if (cqe->res >= 0) { /* of an error it says that, too */
+            operation->copied = copied;
+            mini_self->stats.copies += copied;
+            mini_self->stats.zero_copies += !copied;
+        }
     }
     operation->future.result = cqe->res;
     return !(cqe->flags & IORING_CQE_F_MORE);
