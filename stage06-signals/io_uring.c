@@ -28,6 +28,7 @@
 #define SQ_ENTRIES 256
 #define CQ_ENTRIES 4096
 #define FIXED_FILES 1024 /* descriptors below this can be registered */
+#define ERESTARTSYS 512 /* splice's EINTR: the kernel forgets to translate it */
 #define REPORT_USAGE 8 /* IORING_SEND_ZC_REPORT_USAGE, from liburing 2.4 on */
 
 struct uring {
@@ -336,7 +337,7 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
     bool again = operation->armed && cqe->res >= 0;
     if (cqe->flags & IORING_CQE_F_BUFFER) take_buffer(io, operation, cqe);
     if (operation->op == MINI_OP_SEND_ZC && !is_sent(operation, cqe)) return;
-    long result = cqe->res;
+    long result = cqe->res == -ERESTARTSYS ? -EINTR : cqe->res;
     if (again && waits_first(io, operation)) {
         result = mini_io_call(operation);
         again = false;
