@@ -102,6 +102,7 @@ struct mini_send_file {
  * LENGTH, less at the end of the file, or an errno; SLOT->sent says how many.
  * Cancelled after the first byte it gives that count. After an error or a
  * cancel the stream may lack bytes, so close it. Writing to a closed peer raises
- * SIGPIPE, which must be ignored (stage 6 does). */
+ * SIGPIPE, which must be ignored (stage 6 does). Without MINI_SPLICE SOCKET
+ * becomes non-blocking. */
 struct mini_future *mini_send_file(struct mini_send_file *slot, int socket,
     int file, int64_t offset, size_t length);

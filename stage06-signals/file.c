@@ -65,10 +65,13 @@ static MINI_POLL(send_file_poll) {
     self->ends[0] = -1;
     if (mini_self->io->features & MINI_SPLICE)
         future->result = open_pipe(self->ends);
+    else /* sendfile(2) is to send what there is room for */
+        fcntl(self->socket, F_SETFL, fcntl(self->socket, F_GETFL) | O_NONBLOCK);
     while (MINI_RESULT >= 0 && self->sent < self->length) {
         size_t left = self->length - self->sent;
         int64_t at = self->offset + (int64_t)self->sent;
         if (self->ends[0] < 0) {
+            if (left > INT_MAX) left = INT_MAX; /* or it is -EINVAL */
             MINI_AWAIT(move(self, self->socket, self->file, at, left));
             if (MINI_RESULT <= 0) break;
             self->sent += (size_t)MINI_RESULT;
