@@ -28,6 +28,7 @@
 #define SQ_ENTRIES 256
 #define CQ_ENTRIES 4096
 #define FIXED_FILES 1024 /* descriptors below this can be registered */
+#define ERESTARTSYS 512 /* splice's EINTR: the kernel forgets to translate it */
 #define REPORT_USAGE 8 /* IORING_SEND_ZC_REPORT_USAGE, from liburing 2.4 on */
 
 struct uring {
@@ -289,6 +290,7 @@ static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
     struct io_uring_cqe *cqe) {
     struct mini_buffer *buffer =
         &io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
+    io->buffers->lent--; /* turn makes up for it, when cancels go in first */
     if (cqe->res > 0)
         mini_buffer_filled(operation, buffer, (size_t)cqe->res);
     else
@@ -299,10 +301,13 @@ static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
  * it uses the buffer no more. False until there are both. */
 static bool is_sent(struct mini_io *operation, struct io_uring_cqe *cqe) {
     if (cqe->flags & IORING_CQE_F_NOTIF) {
-        operation->copied = cqe->res < 0; /* the highest bit */
-        mini_self->stats.copies += operation->copied;
-        mini_self->stats.zero_copies += !operation->copied;
+        bool copied = cqe->res < 0; /* the highest bit */
         cqe->res = (int)operation->future.result;
+        if (cqe->res >= 0) { /* of an error it says that, too */
+            operation->copied = copied;
+            mini_self->stats.copies += copied;
+            mini_self->stats.zero_copies += !copied;
+        }
     }
     operation->future.result = cqe->res;
     return !(cqe->flags & IORING_CQE_F_MORE);
@@ -323,7 +328,7 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
     bool again = operation->armed && cqe->res >= 0;
     if (cqe->flags & IORING_CQE_F_BUFFER) take_buffer(io, operation, cqe);
     if (operation->op == MINI_OP_SEND_ZC && !is_sent(operation, cqe)) return;
-    long result = cqe->res;
+    long result = cqe->res == -ERESTARTSYS ? -EINTR : cqe->res;
     if (again && waits_first(io, operation)) {
         result = mini_io_call(operation);
         again = false;
@@ -358,6 +363,7 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     struct io_uring_cqe *first;
     struct __kernel_timespec limit = {.tv_sec = (long long)(ns / 1000000000u),
         .tv_nsec = (long long)(ns % 1000000000u)};
+    mini_buffers_lend(io);
     bool kernel_has_work =
         *ring->sq.kflags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
     mini_self->stats.enters +=

@@ -19,13 +19,10 @@ void mini_buffers_destroy(struct mini_io_shard *io) {
     free(io->buffers);
 }
 
-static void give_back(struct mini_io_shard *io, struct mini_buffer *buffer) {
-    if (io->features & MINI_BUFFER_RING) {
-        io->backend->lend(io, buffer);
-    } else {
-        buffer->next = io->buffers->free;
-        io->buffers->free = buffer;
-    }
+static void give_back(
+    struct mini_buffers *buffers, struct mini_buffer *buffer) {
+    buffer->next = buffers->free;
+    buffers->free = buffer;
 }
 
 int mini_buffers_need(struct mini_io_shard *io) {
@@ -35,8 +32,9 @@ int mini_buffers_need(struct mini_io_shard *io) {
     if (!buffers->all) return -ENOMEM;
     for (unsigned i = 0; i < buffers->count; i++) {
         buffers->all[i].id = i;
-        give_back(io, &buffers->all[i]);
+        give_back(buffers, &buffers->all[i]);
     }
+    mini_buffers_lend(io);
     return 0;
 }
 
@@ -61,10 +59,8 @@ void mini_buffer_filled(
 /* All that found none, not one for each buffer: the first may have nothing to
  * receive by now, and would keep it from the next. Who finds none again goes to
  * the end of the line, behind the last of now. */
-void mini_lease_return(struct mini_buffer *buffer) {
-    struct mini_io_shard *io = mini_self->io;
-    struct mini_list *line = &io->buffers->starved, *last = line->prev, *link;
-    give_back(io, buffer);
+static void try_again(struct mini_list *line) {
+    struct mini_list *last = line->prev, *link;
     if (mini_list_empty(line)) return;
     do {
         link = mini_list_pop(line);
@@ -72,4 +68,19 @@ void mini_lease_return(struct mini_buffer *buffer) {
         stream->starved = false;
         mini_io_start(stream);
     } while (link != last);
+}
+
+void mini_buffers_lend(struct mini_io_shard *io) {
+    struct mini_buffers *buffers = io->buffers;
+    bool ring = io->features & MINI_BUFFER_RING;
+    while (ring && buffers->free && buffers->lent < (buffers->count + 1) / 2) {
+        io->backend->lend(io, mini_buffer_take(io));
+        buffers->lent++;
+    }
+    if (buffers->lent > 0 || buffers->free) try_again(&buffers->starved);
+}
+
+void mini_lease_return(struct mini_buffer *buffer) {
+    give_back(mini_self->io->buffers, buffer);
+    mini_buffers_lend(mini_self->io);
 }

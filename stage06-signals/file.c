@@ -72,6 +72,7 @@ static MINI_POLL(send_file_poll) {
         size_t left = self->length - self->sent;
         int64_t at = self->offset + (int64_t)self->sent;
         if (self->ends[0] < 0) {
+            if (left > INT_MAX) left = INT_MAX; /* or it is -EINVAL */
             MINI_AWAIT(send_part(self, self->socket, self->file, at, left));
             if (MINI_RESULT <= 0) break;
             self->sent += (size_t)MINI_RESULT;
