@@ -1405,6 +1405,69 @@ def _():
         require(said.count("\n") == 1 and "io_uring" in said, said)
 
 
+# --- udp-echo ----------------------------------------------------------------
+
+
+def udp(host):
+    """A socket for datagrams to and from HOST."""
+    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
+                        socket.SOCK_DGRAM)
+    one.settimeout(SECONDS)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    return one
+
+
+def udp_hosts():
+    with contextlib.suppress(OSError), udp("::1") as one:
+        one.bind(("::1", 0))
+        return [HOST, "::1"]
+    return [HOST]
+
+
+@on_each_backend("udp-echo: datagrams of all sizes, over IPv4 and IPv6")
+def _(backend):
+    for host in udp_hosts():
+        with server(backend, "--host", host, program="udp-echo") as it:
+            require((it.host, it.backend, it.shards) == (host, backend, 1),
+                    f"it says {it.host}, {it.backend}, {it.shards}")
+            with udp(host) as one, udp(host) as other:
+                for size in (0, 1, 2, 1472, 1473, 0, 9000, 65506, 65507, 0):
+                    sent = os.urandom(size)
+                    one.sendto(sent, (host, it.port))
+                    other.sendto(sent[::-1], (host, it.port))
+                    back, sender = one.recvfrom(1 << 17)
+                    require(back == sent, f"{host}: {size} bytes: {len(back)}")
+                    require(sender[:2] == (host, it.port), f"from {sender}")
+                    require(other.recv(1 << 17) == sent[::-1], "not its own")
+                for _ in range(100):  # several at once; no order is promised
+                    sent = [os.urandom(20) for _ in range(10)]
+                    for message in sent:
+                        one.sendto(message, (host, it.port))
+                    require(sorted(one.recv(100) for _ in sent)
+                            == sorted(sent), f"{host}: not what was sent")
+            with udp(host) as gone:  # nobody is there when it answers
+                gone.sendto(b"x", (host, it.port))
+            with udp(host) as one:
+                one.sendto(b"still there?", (host, it.port))
+                require(one.recv(100) == b"still there?", "no echo")
+            it.stop()
+
+
+@check("udp-echo: io_uring forbidden, bad options, a busy port")
+def _():
+    needs("forbidden")
+    with server("forbidden", program="udp-echo") as it, udp(HOST) as one:
+        one.sendto(b"hello", (HOST, it.port))
+        require(one.recv(100) == b"hello", "no echo")
+        refused("--port", it.port, statuses=[1], words=[str(it.port)],
+                program="udp-echo", backend="poll")
+        require(it.stop().count("\n") == 1, "it does not say so once")
+    for bad in (["--port", "x"], ["--port"], ["more"], ["--shards", 2]):
+        refused(*bad, statuses=[2], program="udp-echo")
+    refused("--host", "x" * 70, statuses=[1], words=["x" * 70],
+            program="udp-echo", backend="poll")
+
+
 # --- the whole ---------------------------------------------------------------
 
 
