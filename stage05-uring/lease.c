@@ -19,10 +19,9 @@ void mini_buffers_destroy(struct mini_io_shard *io) {
     free(io->buffers);
 }
 
-static void give_back(
-    struct mini_buffers *buffers, struct mini_buffer *buffer) {
-    buffer->next = buffers->free;
-    buffers->free = buffer;
+void mini_buffer_put(struct mini_io_shard *io, struct mini_buffer *buffer) {
+    buffer->next = io->buffers->free;
+    io->buffers->free = buffer;
 }
 
 int mini_buffers_need(struct mini_io_shard *io) {
@@ -32,7 +31,7 @@ int mini_buffers_need(struct mini_io_shard *io) {
     if (!buffers->all) return -ENOMEM;
     for (unsigned i = 0; i < buffers->count; i++) {
         buffers->all[i].id = i;
-        give_back(buffers, &buffers->all[i]);
+        mini_buffer_put(io, &buffers->all[i]);
     }
     mini_buffers_lend(io);
     return 0;
@@ -81,6 +80,6 @@ void mini_buffers_lend(struct mini_io_shard *io) {
 }
 
 void mini_lease_return(struct mini_buffer *buffer) {
-    give_back(mini_self->io->buffers, buffer);
+    mini_buffer_put(mini_self->io, buffer);
     mini_buffers_lend(mini_self->io);
 }

@@ -1234,6 +1234,240 @@ def _():
                 words=[str(it.port)], program="httpd", backend="poll")
 
 
+# --- copy --------------------------------------------------------------------
+
+
+def write_file(path, content, mode=0o644):
+    with open(path, "wb") as file:
+        file.write(content)
+    os.chmod(path, mode)
+
+
+def read_file(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def copies(backend, source, target, *options):
+    """Copies, and looks whether it did; what it says."""
+    status, output, errors = run("copy", source, target, *options,
+                                 backend=backend)
+    require(status == 0 and not output, f"{source}: {status}, {errors!r}")
+    require(read_file(source) == read_file(target),
+            f"{source} {options}: the copy is another")
+    return errors
+
+
+def fails_to_copy(backend, source, target, *words, options=()):
+    status, output, errors = run("copy", source, target, *options,
+                                 backend=backend)
+    errors = "".join(line for line in errors.splitlines(True)
+                     if "no --direct" not in line)
+    what = f"{source}, {target}: {status}, {errors!r}"
+    require(status == 1 and not output and errors.count("\n") == 1, what)
+    require(all(word in errors for word in words), what)
+
+
+@on_each_backend("copy: files of all sizes, new and over others")
+def _(backend):
+    block, random_sizes = 128 * 1024, [random.randrange(1 << 22)
+                                       for _ in range(5)]
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = f"{folder}/from", f"{folder}/to"
+        for size in (0, 1, 4095, 4096, 4097, block - 1, block, block + 1,
+                     16 * block, *random_sizes, 9999999):
+            for options in ((), ("--direct",)):
+                mode = random.choice((0o600, 0o640, 0o755, 0o444))
+                write_file(source, os.urandom(size), mode)
+                for before in (None, 0, size + 100000):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(target)
+                    if before is not None:  # shorter, longer
+                        write_file(target, b"x" * before)
+                    said = copies(backend, source, target, *options)
+                    require(not said or (options and "--direct" in said
+                                         and said.count("\n") < 3), said)
+                    found = os.stat(target).st_mode & 0o7777
+                    require(found == mode, f"mode {found:o}, not {mode:o}")
+                os.unlink(source)
+
+
+@on_each_backend("copy: --direct where the file system has no such thing")
+def _(backend):
+    if not os.path.exists("/proc/version"):
+        raise Skip("no /proc here")
+    with tempfile.TemporaryDirectory() as folder:
+        said = copies(backend, "/proc/version", f"{folder}/to", "--direct")
+        require("no --direct for /proc/version" in said, f"it says {said!r}")
+
+
+@on_each_backend("copy: what cannot be copied is told, and is as before")
+def _(backend):
+    with tempfile.TemporaryDirectory() as folder:
+        one, other = f"{folder}/one", f"{folder}/other"
+        write_file(one, b"one")
+        os.symlink("one", f"{folder}/link")
+        os.link(one, f"{folder}/name")
+        for same in ("one", "./one", "link", "name"):
+            fails_to_copy(backend, one, f"{folder}/{same}", "same file")
+            fails_to_copy(backend, f"{folder}/{same}", one, "same file",
+                          options=["--direct"])
+        require(read_file(one) == b"one", "it is another")
+        nowhere = f"{folder}/nowhere"
+        fails_to_copy(backend, nowhere, other, nowhere, "No such file")
+        fails_to_copy(backend, one, f"{nowhere}/x", f"{nowhere}/x",
+                      "No such file")
+        fails_to_copy(backend, one, folder, folder, "directory")
+        fails_to_copy(backend, folder, other, folder, "regular file")
+        fails_to_copy(backend, "/dev/null", other, "/dev/null", "regular file")
+        require(not os.path.exists(other), "something is left")
+        for bad in ([], [one], [one, other, "x"], [one, other, "--fast"]):
+            status, _, errors = run("copy", *bad)
+            require(status == 2 and errors.count("\n") == 1,
+                    f"{bad}: {status}, {errors!r}")
+
+
+@on_each_backend("copy: a full disk is told")
+def _(backend):
+    if not os.path.exists("/dev/full"):
+        raise Skip("no /dev/full here")
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{folder}/from"
+        write_file(source, os.urandom(1 << 20))
+        fails_to_copy(backend, source, "/dev/full", "/dev/full",
+                      "No space left", "make room")
+    require(os.path.exists("/dev/full"), "/dev/full is gone")
+
+
+@on_each_backend("copy: a full file system keeps what was there")
+def _(backend):
+    with tempfile.TemporaryDirectory() as folder:
+        source, small = f"{folder}/from", f"{folder}/small"
+        write_file(source, os.urandom(3 << 20))
+        os.mkdir(small)
+        if os.geteuid() != 0 or subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=1m", "none", small],
+                stderr=subprocess.DEVNULL).returncode:
+            raise Skip("no file system can be mounted")
+        try:
+            for options in ((), ("--direct",)):
+                write_file(f"{small}/old", b"old")
+                fails_to_copy(backend, source, f"{small}/new", f"{small}/new",
+                              "No space left", options=options)
+                require(os.listdir(small) == ["old"], str(os.listdir(small)))
+                fails_to_copy(backend, source, f"{small}/old", f"{small}/old",
+                              "No space left", options=options)
+                require(os.listdir(small) == ["old"], str(os.listdir(small)))
+        finally:
+            subprocess.run(["umount", small], check=True)
+
+
+@on_each_backend("copy: SIGTERM stops it, and says so")
+def _(backend):
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = f"{folder}/from", f"{folder}/to"
+        with open(source, "wb") as file:
+            file.truncate(400 << 20)
+        process = Process("copy", source, target, backend=backend)
+        limit = time.monotonic() + SECONDS
+        while not os.path.exists(target) and time.monotonic() < limit:
+            time.sleep(0.001)
+        process.send(signal.SIGTERM)
+        status, said = process.end(), process.errors()
+        require((status, os.path.exists(target)) in ((0, True), (1, False)),
+                f"status {status}, {os.listdir(folder)}")
+        require(status == 0 or "stopped" in said, f"it says {said!r}")
+
+
+@check("copy: a terminal is shown how far it is")
+def _():
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{folder}/from"
+        write_file(source, os.urandom(100 * 1024))
+        ours, theirs = os.openpty()
+        try:
+            status = subprocess.run(
+                [f"{BUILD}/copy", source, f"{folder}/to"], stderr=theirs,
+                timeout=SECONDS).returncode
+            said = os.read(ours, 10000).decode()
+        finally:
+            os.close(ours)
+            os.close(theirs)
+        require(status == 0 and "100 of 100 KiB" in said, f"it says {said!r}")
+
+
+@check("copy: io_uring forbidden")
+def _():
+    needs("forbidden")
+    with tempfile.TemporaryDirectory() as folder:
+        write_file(f"{folder}/from", os.urandom(1 << 20))
+        said = copies("forbidden", f"{folder}/from", f"{folder}/to")
+        require(said.count("\n") == 1 and "io_uring" in said, said)
+
+
+# --- udp-echo ----------------------------------------------------------------
+
+
+def udp(host):
+    """A socket for datagrams to and from HOST."""
+    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET,
+                        socket.SOCK_DGRAM)
+    one.settimeout(SECONDS)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    return one
+
+
+def udp_hosts():
+    with contextlib.suppress(OSError), udp("::1") as one:
+        one.bind(("::1", 0))
+        return [HOST, "::1"]
+    return [HOST]
+
+
+@on_each_backend("udp-echo: datagrams of all sizes, over IPv4 and IPv6")
+def _(backend):
+    for host in udp_hosts():
+        with server(backend, "--host", host, program="udp-echo") as it:
+            require((it.host, it.backend, it.shards) == (host, backend, 1),
+                    f"it says {it.host}, {it.backend}, {it.shards}")
+            with udp(host) as one, udp(host) as other:
+                for size in (0, 1, 2, 1472, 1473, 0, 9000, 65506, 65507, 0):
+                    sent = os.urandom(size)
+                    one.sendto(sent, (host, it.port))
+                    other.sendto(sent[::-1], (host, it.port))
+                    back, sender = one.recvfrom(1 << 17)
+                    require(back == sent, f"{host}: {size} bytes: {len(back)}")
+                    require(sender[:2] == (host, it.port), f"from {sender}")
+                    require(other.recv(1 << 17) == sent[::-1], "not its own")
+                for _ in range(100):  # several at once; no order is promised
+                    sent = [os.urandom(20) for _ in range(10)]
+                    for message in sent:
+                        one.sendto(message, (host, it.port))
+                    require(sorted(one.recv(100) for _ in sent)
+                            == sorted(sent), f"{host}: not what was sent")
+            with udp(host) as gone:  # nobody is there when it answers
+                gone.sendto(b"x", (host, it.port))
+            with udp(host) as one:
+                one.sendto(b"still there?", (host, it.port))
+                require(one.recv(100) == b"still there?", "no echo")
+            it.stop()
+
+
+@check("udp-echo: io_uring forbidden, bad options, a busy port")
+def _():
+    needs("forbidden")
+    with server("forbidden", program="udp-echo") as it, udp(HOST) as one:
+        one.sendto(b"hello", (HOST, it.port))
+        require(one.recv(100) == b"hello", "no echo")
+        refused("--port", it.port, statuses=[1], words=[str(it.port)],
+                program="udp-echo", backend="poll")
+        require(it.stop().count("\n") == 1, "it does not say so once")
+    for bad in (["--port", "x"], ["--port"], ["more"], ["--shards", 2]):
+        refused(*bad, statuses=[2], program="udp-echo")
+    refused("--host", "x" * 70, statuses=[1], words=["x" * 70],
+            program="udp-echo", backend="poll")
+
+
 # --- the whole ---------------------------------------------------------------
 
 

@@ -6207,7 +6207,7 @@ static mini_poll flood_script(
         fill_up(self->fd[1], 'f');
         SETTLE(self);
     }
-    NOTE(mini_stats()->leases < 256);
+    NOTE(mini_stats()->leases <= 1 + 512 / 2);
     self->held = mini_stats()->leases - 1;
     STEP(CENSUS(&the_census, 512 - (unsigned)self->held));
     STEP(mini_recv_end(&self->stream));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the example servers have in common: how they read their options, say
- * where they listen, and end. */
+/* What the example programs of this stage have in common: how they read their
+ * options, say where they listen, and end. */
 #pragma once
 
 #include "miniss.h"
