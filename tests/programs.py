@@ -1468,6 +1468,191 @@ def _():
             program="udp-echo", backend="poll")
 
 
+# --- forward -----------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def listener(host=HOST):
+    """A socket that listens: what is to be forwarded to."""
+    with socket.socket(socket.AF_INET6 if ":" in host else
+                       socket.AF_INET) as one:
+        one.settimeout(SECONDS)
+        one.bind((host, 0))
+        one.listen(100)
+        yield one
+
+
+@contextlib.contextmanager
+def forwarded(backend, *arguments):
+    """A forwarder, and both ends of a connection through it."""
+    with listener() as target, server(
+            backend, "--to", f"{HOST}:{target.getsockname()[1]}", *arguments,
+            program="forward") as it:
+        with connect(it.port) as near, target.accept()[0] as far:
+            far.settimeout(SECONDS)
+            yield it, near, far
+
+
+def receive(connection, length):
+    parts = []
+    while length > 0:
+        parts.append(connection.recv(min(length, 1 << 20)))
+        require(parts[-1], "the end instead of bytes")
+        length -= len(parts[-1])
+    return b"".join(parts)
+
+
+def carries(sender, receiver, data):
+    """All of DATA, while it is sent."""
+    thread = threading.Thread(target=sender.sendall, args=(data,))
+    thread.start()
+    same = receive(receiver, len(data)) == data
+    thread.join(SECONDS)
+    return same
+
+
+@on_each_backend("forward: an echo server behind it, many peers")
+def _(backend):
+    with server("poll", "--shards", 1) as target:
+        for policy in policies():
+            with server(backend, "--to", f"{HOST}:{target.port}", "--shards",
+                        2, "--accept", policy, program="forward") as it:
+                require((it.host, it.backend, it.shards) == (HOST, backend, 2),
+                        f"it says {it.host}, {it.backend}, {it.shards}")
+                converse(it.port, 1, rounds=2, size=1 << 20)
+                converse(it.port, 50, rounds=10)
+                converse(it.port, 200, mixed=True)
+                converse(it.port, 50)
+                it.stop()
+
+
+@on_each_backend("forward: a half-close stays one, in both directions")
+def _(backend):
+    data = os.urandom(3 << 20)
+    with forwarded(backend) as (it, near, far):
+        for first, second in ((near, far), (far, near)):
+            require(carries(first, second, data), "other bytes")
+        near.shutdown(socket.SHUT_WR)
+        require(far.recv(1) == b"", "no end at the target")
+        require(carries(far, near, data), "the other direction has ended, too")
+        far.close()
+        require(near.recv(1) == b"", "no end")
+        it.stop()
+    with forwarded(backend) as (it, near, far):
+        far.sendall(data[:1000])
+        far.shutdown(socket.SHUT_WR)
+        require(receive(near, 1000) == data[:1000] and near.recv(1) == b"",
+                "no end at the peer")
+        require(carries(near, far, data), "the other direction has ended, too")
+        near.close()
+        require(far.recv(1) == b"", "no end")
+        it.stop()
+
+
+def is_reset(connection):
+    try:
+        while connection.recv(1 << 16):
+            pass
+        return False
+    except ConnectionError:
+        return True
+
+
+@on_each_backend("forward: a reset goes on as one")
+def _(backend):
+    for ends in (lambda near, far: (near, far), lambda near, far: (far, near)):
+        with forwarded(backend) as (it, near, far):
+            first, second = ends(near, far)
+            require(carries(first, second, b"hello"), "nothing comes")
+            set_linger(first)
+            first.close()
+            require(is_reset(second), "an end like any other")
+            it.stop()
+
+
+@on_each_backend("forward: who reads slowly slows down who sends")
+def _(backend):
+    with forwarded(backend, "--shards", 1) as (it, near, far):
+        near.settimeout(1)
+        sent, block = 0, os.urandom(1 << 16)
+        with contextlib.suppress(socket.timeout):
+            while sent < 1 << 28:
+                sent += near.send(block[sent % len(block):])
+        require(sent < 1 << 28, "it takes all there is")
+        with connect(it.port) as other:
+            require(other, "others cannot connect")
+        near.settimeout(SECONDS)
+        near.shutdown(socket.SHUT_WR)
+        got = receive(far, sent)
+        require(all(block.startswith(got[n:n + len(block)])
+                    for n in range(0, sent, len(block))), "other bytes")
+        require(far.recv(1) == b"", "no end")
+        it.stop()
+
+
+@on_each_backend("forward: a target that is down, and comes back")
+def _(backend):
+    with listener() as target:
+        port = target.getsockname()[1]
+    with server(backend, "--to", f"{HOST}:{port}", program="forward") as it:
+        for _ in range(3):
+            with contextlib.suppress(ConnectionError), connect(it.port) as peer:
+                require(is_reset(peer), "an end like any other")
+        said = it.process.errors()
+        require(said.count("\n") == 3 and f"{HOST}:{port}" in said, said)
+        with socket.socket() as target:
+            target.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            target.bind((HOST, port))
+            target.listen(1)
+            with connect(it.port) as near, target.accept()[0] as far:
+                require(carries(near, far, b"hello"), "nothing comes")
+        it.stop()
+
+
+@on_each_backend("forward: SIGTERM, idle and with connections")
+def _(backend):
+    with forwarded(backend, "--shards", 2) as (it, near, far):
+        require(carries(far, near, b"hello"), "nothing comes")
+        it.process.send(signal.SIGTERM)
+        require(carries(near, far, b"still there"), "it does not drain")
+        status = it.process.end(DRAIN + SECONDS)
+        require(status == 0, f"status {status}: {it.process.errors()}")
+        require(is_reset(near) and is_reset(far), "an end like any other")
+    with server(backend, "--to", f"{HOST}:1", program="forward") as it:
+        started = time.monotonic()
+        it.stop()
+        require(time.monotonic() - started < SECONDS / 2, "it took its time")
+
+
+@check("forward: names and IPv6 addresses to forward to")
+def _():
+    for host in udp_hosts():
+        name = f"[{host}]" if ":" in host else "localhost"
+        with listener(host) as target, server(
+                None, "--to", f"{name}:{target.getsockname()[1]}",
+                program="forward") as it:
+            with connect(it.port) as near, target.accept()[0] as far:
+                require(carries(near, far, b"hello"), f"{name}: nothing comes")
+            it.stop()
+
+
+@check("forward: io_uring forbidden, bad options, an unknown host, a busy port")
+def _():
+    needs("forbidden")
+    with forwarded("forbidden") as (it, near, far):
+        require(carries(near, far, b"hello"), "nothing comes")
+        refused("--to", "localhost:1", "--port", it.port, statuses=[1],
+                words=[str(it.port)], program="forward", backend="poll")
+        require(it.stop().count("\n") == 1, "it does not say so once")
+    for bad in ([], ["--to"], ["--to", "x"], ["--to", ":1"], ["--to", "x:"],
+                ["--to", "x:y"], ["--to", "x:65536"], ["--to", "x:1", "more"],
+                ["--to", "x:1", "--accept", "all"],
+                ["--to", "x:1", "--port", "x"]):
+        refused(*bad, statuses=[2], program="forward")
+    refused("--to", "x" * 70 + ":1", statuses=[1], words=["x" * 70],
+            program="forward", backend="poll")
+
+
 # --- the whole ---------------------------------------------------------------
 
 
