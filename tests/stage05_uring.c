@@ -6566,7 +6566,10 @@ static mini_poll full_zero_script(
         } else {
             mini_cancel(self->task[0]);
         }
-        STEP(mini_join(&self->join, self->task[0]));
+        MINI_AWAIT(mini_join(&self->join, self->task[0]));
+        /* of TCP there may be room again at any time */
+        NOTE(MINI_RESULT == (long)sizeof self->buffer ||
+            MINI_RESULT == (self->i == 2 ? -ECONNRESET : -ECANCELED));
     }
     MINI_AWAIT(mini_send_zc(&self->io[0], self->fd[1], "no", 2));
     NOTE(MINI_RESULT == -EPIPE || MINI_RESULT == -ECONNRESET);
@@ -6583,7 +6586,7 @@ static void full_zero_copies(void) {
         fill_up_tcp(self.fd[1]);
         check_equal(run(&self.future, real_clock(1)), 0);
         close_pair(self.fd);
-        assert_notes(-ECANCELED, -ECANCELED, -ECONNRESET, 1);
+        assert_notes(1, 1, 1, 1);
     }
 }
 
@@ -7304,7 +7307,6 @@ static void newer_work(void) {
     for (int i = 0; i < 5; i++)
         deliver(i % 2 ? UNIX_SOCKETS : TCP_SOCKETS, i / 2, 70000, 10, 60000);
     cut_couriers();
-    fixed_files();
 }
 
 static void newer_files(void) {
@@ -7314,6 +7316,7 @@ static void newer_files(void) {
     cancelled_opens();
     errand_race();
     fixed_buffers();
+    fixed_files();
 }
 
 static void newer_work_interrupted(void) {
