@@ -6566,7 +6566,10 @@ static mini_poll full_zero_script(
         } else {
             mini_cancel(self->task[0]);
         }
-        STEP(mini_join(&self->join, self->task[0]));
+        MINI_AWAIT(mini_join(&self->join, self->task[0]));
+        /* of TCP there may be room again at any time */
+        NOTE(MINI_RESULT == (long)sizeof self->buffer ||
+            MINI_RESULT == (self->i == 2 ? -ECONNRESET : -ECANCELED));
     }
     MINI_AWAIT(mini_send_zc(&self->io[0], self->fd[1], "no", 2));
     NOTE(MINI_RESULT == -EPIPE || MINI_RESULT == -ECONNRESET);
@@ -6583,7 +6586,7 @@ static void full_zero_copies(void) {
         fill_up_tcp(self.fd[1]);
         check_equal(run(&self.future, real_clock(1)), 0);
         close_pair(self.fd);
-        assert_notes(-ECANCELED, -ECANCELED, -ECONNRESET, 1);
+        assert_notes(1, 1, 1, 1);
     }
 }
 
@@ -7304,7 +7307,6 @@ static void newer_work(void) {
     for (int i = 0; i < 5; i++)
         deliver(i % 2 ? UNIX_SOCKETS : TCP_SOCKETS, i / 2, 70000, 10, 60000);
     cut_couriers();
-    fixed_files();
 }
 
 static void newer_files(void) {
@@ -7314,6 +7316,7 @@ static void newer_files(void) {
     cancelled_opens();
     errand_race();
     fixed_buffers();
+    fixed_files();
 }
 
 static void newer_work_interrupted(void) {
@@ -7414,6 +7417,192 @@ static void g5_3_short_transfers_are_gone_on_with(void **state) {
 }
 
 #endif
+
+/* ---- G5.7: ten thousand connections ------------------------------------- */
+
+/* Echoes; it costs this much while it waits, for no buffer is its own. */
+struct quiet {
+    struct mini_future future;
+    struct mini_recv_stream stream;
+};
+
+static atomic_int quiet_begun, quiet_ended;
+
+static mini_poll quiet(struct mini_future *future, struct mini_context cx) {
+    struct quiet *self = MINI_SELF(struct quiet);
+
+    MINI_BEGIN;
+    atomic_fetch_add(&quiet_begun, 1);
+    for (;;) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        if (MINI_RESULT <= 0) break;
+        MINI_AWAIT(mini_send_all(&self->stream.lease->io, self->stream.io.fd,
+            self->stream.lease->data, (size_t)MINI_RESULT));
+        mini_lease_return(self->stream.lease);
+        if (MINI_RESULT < 0) break;
+    }
+    MINI_AWAIT_SHIELDED(mini_recv_end(&self->stream));
+    atomic_fetch_add(&quiet_ended, 1);
+    MINI_END(0);
+}
+
+static struct mini_future *serve_quietly(void *frame, int fd, void *arg) {
+    struct quiet *self = frame;
+
+    (void)arg;
+    self->future = MINI_FUTURE(quiet, "quiet");
+    self->future.resume = 0;
+    mini_recv_stream(&self->stream, fd);
+    return &self->future;
+}
+
+/* The other process connects in groups, so that no queue is too short, and then
+ * says what it is told to. */
+enum { GROUP = 500, BYTES_A_CONNECTION = 256, CHUNK = 65536 + 32 };
+
+static void visit_quietly(int in, int out, int count) {
+    int *fds = calloc((size_t)count, sizeof *fds);
+    char byte;
+
+    check(fds != NULL);
+    struct sockaddr_in address = loopback((unsigned)ask(-1, in));
+
+    for (int i = 0; i < count; i++) {
+        fds[i] = raw_connect(&address);
+        if ((i + 1) % GROUP == 0) check_equal(read(in, &byte, 1), 1);
+    }
+    check_equal(read(in, &byte, 1), 1); /* all have been idle */
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < count; i++)
+            raw_send(fds[i], &(char){(char)(i + round)}, 1);
+        for (int i = 0; i < count; i++) {
+            check_equal(read(fds[i], &byte, 1), 1);
+            check_equal(byte, (char)(i + round));
+        }
+    }
+    for (int i = 0; i < count; i++) reset(fds[i]);
+    check_equal(write(out, "!", 1), 1);
+    _exit(0);
+}
+
+struct masses {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_sleep sleep;
+    struct mini_broadcast broadcast;
+    struct mini_remote remote[2];
+    struct census census[2];
+    int in, out, count, groups;
+    long chunks;
+    unsigned i;
+    char byte;
+};
+
+static long chunks_here(void *arg) {
+    long count = 0;
+
+    (void)arg;
+    MINI_LIST_EACH (link, &mini_self->slab.chunks) count++;
+    return count;
+}
+
+static long leases_here(void *arg) {
+    (void)arg;
+    return (long)mini_stats()->leases;
+}
+
+static mini_poll masses_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct masses *self = MINI_SELF(struct masses);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_map_reduce(&self->broadcast, chunks_here, NULL, add, 0));
+    self->chunks = MINI_RESULT;
+    must(write(self->out, &(long){server_port}, sizeof(long)) > 0, "say");
+    while (quiet_begun < self->count) {
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        for (; self->groups < quiet_begun / GROUP; self->groups++)
+            must(write(self->out, "!", 1) == 1, "say");
+    }
+    MINI_AWAIT(mini_map_reduce(&self->broadcast, chunks_here, NULL, add, 0));
+    self->chunks = MINI_RESULT - self->chunks;
+    MINI_AWAIT(mini_map_reduce(&self->broadcast, leases_here, NULL, add, 0));
+    NOTE(MINI_RESULT); /* none of them has had a buffer */
+    must(write(self->out, "!", 1) == 1, "say");
+    STEP(mini_read(&self->io, self->in, &self->byte, 1, -1));
+    while (quiet_ended < self->count)
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    for (self->i = 0; self->i < mini_shard_count(); self->i++)
+        STEP(mini_spawn_on(&self->remote[self->i], self->i,
+            CENSUS(&self->census[self->i], MINI_BUFFERS)));
+    MINI_END(self->chunks);
+}
+
+static void ten_thousand(unsigned shards, int count) {
+    static struct masses body;
+    int up[2], down[2], status;
+
+    snprintf(variant, sizeof variant, "%d on %u shards", count, shards);
+    check(pipe(up) == 0 && pipe(down) == 0);
+    pid_t child = fork_child();
+
+    if (child == 0) {
+        close(down[1]);
+        close(up[0]);
+        visit_quietly(down[0], up[1], count);
+    }
+    close(down[0]);
+    close(up[1]);
+    quiet_begun = quiet_ended = 0;
+    body = MINI_FRAME(struct masses, masses_body, .in = up[0], .out = down[1],
+        .count = count);
+    struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+    self.options.frame = sizeof(struct quiet);
+    self.options.serve = serve_quietly;
+    long chunks = run(&self.future, real_clock(shards));
+
+    check_equal(waitpid(child, &status, 0), child);
+    check_equal(status, 0);
+    close(up[0]);
+    close(down[1]);
+    if (shards == 1)
+        assert_notes(0, 1, 0, -ECANCELED);
+    else
+        assert_notes(0, 1, 0, 0, -ECANCELED);
+    check(chunks >= 0);
+    check(chunks * CHUNK <=
+        (long)count * BYTES_A_CONNECTION + (long)shards * CHUNK);
+}
+
+static int many_connections;
+
+static void many_on_one_shard(void) { ten_thousand(1, many_connections); }
+
+static void g5_7_ten_thousand_connections_open_work_and_close(void **state) {
+    struct rlimit before, more;
+    int count = MINI_TEST_TSAN || MINI_TEST_ASAN ? 1000 : 10000;
+
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &before);
+    more = before;
+    if (more.rlim_cur < (rlim_t)count + 200)
+        more.rlim_cur = more.rlim_max < (rlim_t)count + 200
+            ? more.rlim_max
+            : (rlim_t)count + 200;
+    setrlimit(RLIMIT_NOFILE, &more);
+    if (more.rlim_cur < (rlim_t)count + 200) {
+        count = (int)more.rlim_cur - 200;
+        print_message("no more than %d descriptors: %d connections\n",
+            (int)more.rlim_cur, count);
+    }
+    if (count < GROUP) skip();
+    ten_thousand(2, count);
+    ten_thousand(1, count);
+    many_connections = count / 10;
+    each_kernel(many_on_one_shard);
+    setrlimit(RLIMIT_NOFILE, &before);
+}
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_recv_and_send_say_how_much),
@@ -7543,6 +7732,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_3_streams_and_files_with_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_streams_and_datagrams_that_find_nothing),
     cmocka_unit_test(g5_3_short_transfers_are_gone_on_with),
+    cmocka_unit_test(g5_7_ten_thousand_connections_open_work_and_close),
 };
 
 MINI_TEST_MAIN(tests)
