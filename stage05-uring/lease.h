@@ -41,7 +41,7 @@ struct mini_buffers {
     struct mini_list starved; /**< streams that found none */
 };
 
-/** Gives BUFFER back; streams that found none try again. */
+/** Gives BUFFER back; streams that found none try again in the next turn. */
 void mini_lease_return(struct mini_buffer *buffer);
 
 /** Makes a shard's buffers, COUNT of them (0: MINI_BUFFERS), without their
@@ -51,10 +51,11 @@ int mini_buffers_init(struct mini_io_shard *io, unsigned count);
 int mini_buffers_need(struct mini_io_shard *io);
 /** Frees them. */
 void mini_buffers_destroy(struct mini_io_shard *io);
-/** With a buffer ring: lends free buffers to the kernel, but half of all at
- * most: it fills what it has for one stream, if as much comes, before that can
- * be stopped. Streams that found none try again, if there are some. */
-void mini_buffers_lend(struct mini_io_shard *io);
+/** Once a turn: with a buffer ring lends free buffers to the kernel, but half of
+ * all at most: it fills what it has for one stream, if as much comes, before that
+ * can be stopped. If there are some, streams that found none try again; says how
+ * many. */
+unsigned mini_buffers_lend(struct mini_io_shard *io);
 /** A free buffer, or NULL. */
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io);
 /** Takes back one that was not needed; nobody tries again for it. */

@@ -105,15 +105,18 @@ struct mini_future *mini_accept_end(struct mini_accept_stream *stream) {
 
 /* ---- what is received ---- */
 
-/* The backend has put the buffer into the stream, if there is one. */
+static void starve(struct mini_io *io) {
+    io->starved = true;
+    mini_self->stats.starved++;
+    mini_list_push(&mini_self->io->buffers->starved, &io->link);
+}
+
+/* The backend has put the buffer into the stream, if there is one. Who has one
+ * does not wait for the next yet: others have none. */
 static void received(struct mini_io *io, long result) {
-    if (result == -ENOBUFS && io->done > 0) {
-        ; /* goes behind those that have none: it starts when it is asked */
-    } else if (result == -ENOBUFS) {
-        io->starved = true;
-        mini_self->stats.starved++;
-        mini_list_push(&mini_self->io->buffers->starved, &io->link);
-    } else if (result <= 0 && result != -ECANCELED) {
+    if (result == -ENOBUFS && io->done == 0) {
+        starve(io);
+    } else if (result <= 0 && result != -ECANCELED && result != -ENOBUFS) {
         io->ended = true;
         io->error = result;
     }
@@ -136,6 +139,9 @@ static MINI_POLL(recv_poll) {
     }
     if (self->io.ended) return finish(&self->io, self->io.error);
     if (mini_buffers_need(mini_self->io) < 0) return finish(&self->io, -ENOMEM);
+    if (!self->io.active && !self->io.starved &&
+        !mini_list_empty(&mini_self->io->buffers->starved))
+        starve(&self->io); /* others were there before */
     return wait_for_more(&self->io, cx);
 }
 

@@ -290,7 +290,7 @@ static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
     struct io_uring_cqe *cqe) {
     struct mini_buffer *buffer =
         &io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
-    io->buffers->lent--; /* turn makes up for it, when cancels go in first */
+    io->buffers->lent--; /* the next turn makes up for it */
     if (cqe->res > 0)
         mini_buffer_filled(operation, buffer, (size_t)cqe->res);
     else
@@ -363,7 +363,6 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     struct io_uring_cqe *first;
     struct __kernel_timespec limit = {.tv_sec = (long long)(ns / 1000000000u),
         .tv_nsec = (long long)(ns % 1000000000u)};
-    mini_buffers_lend(io);
     bool kernel_has_work =
         *ring->sq.kflags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
     mini_self->stats.enters +=

@@ -55,31 +55,32 @@ void mini_buffer_filled(
     mini_self->stats.leases++;
 }
 
+void mini_lease_return(struct mini_buffer *buffer) {
+    mini_buffer_put(mini_self->io, buffer);
+}
+
 /* All that found none, not one for each buffer: the first may have nothing to
  * receive by now, and would keep it from the next. Who finds none again goes to
  * the end of the line, behind the last of now. */
-static void try_again(struct mini_list *line) {
-    struct mini_list *last = line->prev, *link;
-    if (mini_list_empty(line)) return;
-    do {
+static unsigned try_again(struct mini_list *line) {
+    struct mini_list *last = line->prev, *link = NULL;
+    unsigned count = 0;
+    for (; link != last && !mini_list_empty(line); count++) {
         link = mini_list_pop(line);
         struct mini_io *stream = MINI_CONTAINER(link, struct mini_io, link);
         stream->starved = false;
         mini_io_start(stream);
-    } while (link != last);
+    }
+    return count;
 }
 
-void mini_buffers_lend(struct mini_io_shard *io) {
+unsigned mini_buffers_lend(struct mini_io_shard *io) {
     struct mini_buffers *buffers = io->buffers;
     bool ring = io->features & MINI_BUFFER_RING;
     while (ring && buffers->free && buffers->lent < (buffers->count + 1) / 2) {
         io->backend->lend(io, mini_buffer_take(io));
         buffers->lent++;
     }
-    if (buffers->lent > 0 || buffers->free) try_again(&buffers->starved);
-}
-
-void mini_lease_return(struct mini_buffer *buffer) {
-    mini_buffer_put(mini_self->io, buffer);
-    mini_buffers_lend(mini_self->io);
+    if (buffers->lent == 0 && !buffers->free) return 0;
+    return try_again(&buffers->starved);
 }

@@ -5791,8 +5791,8 @@ struct census {
     struct mini_future future;
     struct mini_recv_stream stream;
     struct mini_timeout timeout;
-    struct mini_buffer *all[513];
-    bool seen[512];
+    struct mini_buffer *all[MINI_BUFFERS + 1];
+    bool seen[MINI_BUFFERS];
     int fd[2];
     unsigned count, leased;
 };
