@@ -10,7 +10,7 @@ JOBS      := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 PARALLEL   = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 NUMBERS   := 01 02 03 04 05 06
 C_FILES    = $(wildcard common/*.[ch] stage0*/*.[ch] stage0*/examples/*.[ch] \
-             tests/*.[ch] tests/*/*.[ch])
+             tests/*.[ch] tests/*/*.[ch] tests/*/*.cpp)
 
 .PHONY: help
 help:
@@ -93,13 +93,27 @@ format:
 docs: deps-docs
 	@$(PYTHON) docs/build.py
 clean:
-	rm -rf stage0*/build docs/build
+	rm -rf stage0*/build docs/build tests/bench/build
+
+##
+## Its speed:
+##   make bench           beside the limit and others; B=yield: some, ROUNDS=15
+##   make bench-instructions
+##                        counts the hot paths' instructions: has one grown?
+
+.PHONY: bench bench-instructions
+bench: python
+	@$(PYTHON) tests/bench/run.py $(if $(B),'$(B)') \
+	    $(if $(ROUNDS),--rounds $(ROUNDS))
+bench-instructions: python
+	@$(PYTHON) tests/bench/instructions.py $(if $(WHY),--update '$(WHY)')
 
 ##
 ## The machine:
 ##   make doctor          what is here, what is missing, and what to do about it
 ##   make deps            installs what is missing (apt, dnf, pacman or brew)
 ##   make deps-docs       the same for `make docs`: Doxygen
+##   make deps-bench      the same for `make bench`: its peers, Valgrind
 ##
 ## PORTABLE=1 with any of them builds with POSIX alone; V=1 shows the commands.
 
@@ -146,11 +160,13 @@ check-portable:
 # --- installing what is missing --------------------------------------------
 # All of it is plain sh, since Python may be among what is missing.
 
-.PHONY: deps deps-docs ready
+.PHONY: deps deps-docs deps-bench ready
 deps:
 	@eval "$$INSTALLER"; eval "$$STUDENT"; install_missing
 deps-docs:
 	@eval "$$INSTALLER"; eval "$$AUTHOR"; install_missing
+deps-bench:
+	@eval "$$INSTALLER"; eval "$$BENCHER"; install_missing
 # Before a tour or a check: silent if all is there, content without the rest.
 ready:
 	@eval "$$INSTALLER"; eval "$$STUDENT"; [ -z "$$missing" ] || \
@@ -173,6 +189,18 @@ endef
 define AUTHOR
 need 'command -v $(PYTHON)' python3 python3 python python3
 need 'command -v doxygen' doxygen doxygen doxygen doxygen
+endef
+
+# boost/version.hpp stands for Boost: C++ headers are none for a C compiler.
+define BENCHER
+need 'command -v $(PYTHON)' python3 python3 python python3
+need 'command -v $(firstword $(CC))' gcc gcc gcc gcc
+want 'command -v g++' g++ gcc-c++ gcc gcc
+want "$$(header liburing.h)" liburing-dev liburing-devel liburing -
+want "$$(header uv.h)" libuv1-dev libuv-devel libuv libuv
+want "$$(header ev.h)" libev-dev libev-devel libev libev
+want "$$(header boost/version.hpp)" libboost-dev boost-devel boost boost
+want 'command -v valgrind' valgrind valgrind valgrind -
 endef
 
 define INSTALLER
@@ -228,4 +256,4 @@ apt-get install -q -y --no-install-recommends" ;;
     fi
 }
 endef
-export STUDENT AUTHOR INSTALLER
+export STUDENT AUTHOR BENCHER INSTALLER

@@ -43,15 +43,13 @@ unsigned mini_cpu_count(void) {
 
 void mini_pin(unsigned index) {
     cpu_set_t one;
+    size_t cpu = 0;
     if (sched_getaffinity(0, sizeof before_pin, &before_pin) < 0) return;
     index %= (unsigned)CPU_COUNT(&before_pin);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &before_pin) && index-- == 0) {
-            CPU_ZERO(&one);
-            CPU_SET(cpu, &one);
-            sched_setaffinity(0, sizeof one, &one);
-            return;
-        }
+    while (!CPU_ISSET(cpu, &before_pin) || index-- > 0) cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
 }
 
 void mini_unpin(void) {

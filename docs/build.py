@@ -44,6 +44,7 @@ BOOK = [  # the pages but for the first, in the order of the menu
     ("guarantee_list", "The list"),
     ("contributing", "Contributing"),
     ("style", "Style"),
+    ("bench", "Where the time goes"),
 ]
 
 

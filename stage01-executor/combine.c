@@ -16,51 +16,49 @@ static MINI_POLL(yield_poll) {
 }
 
 struct mini_future *mini_yield(struct mini_yield *slot) {
-    return MINI_MAKE(struct mini_yield, slot, yield_poll, "mini_yield");
+    return MINI_MAKE(slot, yield_poll);
 }
 
 /* Polls what is not finished; says how many still are not, and leaves the first
- * of them as the child that a dump shows. */
-static size_t drive_all(
-    struct mini_select *self, struct mini_task *task, bool cancel) {
-    struct mini_context cx = {task, cancel};
+ * of them as the child that a dump shows. The first to finish is the winner; of
+ * those that are cancelled, who had a result all the same. */
+static size_t drive_all(struct mini_select *self, struct mini_context cx) {
     size_t pending = 0;
     self->future.child = NULL;
-    for (size_t i = 0; i < self->count; i++)
-        if (!mini_drive(self->futures[i], cx)) {
-            if (pending++ == 0) self->future.child = self->futures[i];
-        } else if (self->winner < 0) {
+    for (size_t i = 0; i < self->count; i++) {
+        struct mini_future *one = self->futures[i];
+        if (!mini_drive(one, cx)) {
+            if (pending++ == 0) self->future.child = one;
+        } else if (self->winner < 0 &&
+            !(cx.cancel && one->result == -ECANCELED)) {
             self->winner = (long)i;
         }
+    }
     return pending;
 }
 
 static MINI_POLL(select_poll) {
     struct mini_select *self = MINI_SELF(struct mini_select);
-    bool won = self->winner >= 0;
     if (self->count == 0) return mini_ready(future, -EINVAL);
-    if (!won && cx.cancel) future->resume = 1; /* it is a cancel that ends it */
-    size_t pending = drive_all(self, cx.task, cx.cancel || won);
-    if (pending > 0 && !won && self->winner >= 0)
-        pending = drive_all(self, cx.task, true);
-    if (pending > 0) return MINI_PENDING;
-    if (!future->resume) return mini_ready(future, self->winner);
-    for (size_t i = 0; i < self->count; i++) /* what came to an end all the same
-                                              * must not be lost to the cancel */
-        if (self->futures[i]->result != -ECANCELED)
-            return mini_ready(future, (long)i);
-    return mini_ready(future, -ECANCELED);
+    if (self->winner < 0 && drive_all(self, cx) > 0 &&
+        (cx.cancel || self->winner < 0)) {
+        self->winner = -1; /* cancelled: decided when all are finished */
+        return MINI_PENDING;
+    }
+    cx.cancel = true; /* for the losers, if there are any */
+    if (drive_all(self, cx) > 0) return MINI_PENDING;
+    return mini_ready(future, self->winner < 0 ? -ECANCELED : self->winner);
 }
 
 struct mini_future *mini_select(
     struct mini_select *slot, struct mini_future **futures, size_t count) {
-    return MINI_MAKE(struct mini_select, slot, select_poll, "mini_select",
-        .futures = futures, .count = count, .winner = -1);
+    return MINI_MAKE(
+        slot, select_poll, .futures = futures, .count = count, .winner = -1);
 }
 
 static MINI_POLL(join_all_poll) {
     struct mini_select *self = MINI_SELF(struct mini_select);
-    if (drive_all(self, cx.task, cx.cancel) > 0) return MINI_PENDING;
+    if (drive_all(self, cx) > 0) return MINI_PENDING;
     for (size_t i = 0; i < self->count; i++)
         if (self->futures[i]->result < 0)
             return mini_ready(future, self->futures[i]->result);
@@ -69,6 +67,5 @@ static MINI_POLL(join_all_poll) {
 
 struct mini_future *mini_join_all(
     struct mini_select *slot, struct mini_future **futures, size_t count) {
-    return MINI_MAKE(struct mini_select, slot, join_all_poll, "mini_join_all",
-        .futures = futures, .count = count);
+    return MINI_MAKE(slot, join_all_poll, .futures = futures, .count = count);
 }

@@ -48,7 +48,7 @@ void mini_wake(struct mini_task *task) {
         "mini_wake: the task belongs to another thread; send it a message");
     if (task->queued) return;
     task->queued = true;
-    if (task != task->executor->running) /* else run_task will see the mark */
+    if (task != task->executor->running) /* else run_first will see the mark */
         enqueue(task->executor, task);
 }
 
@@ -97,18 +97,15 @@ static MINI_POLL(join_poll) {
     MINI_CHECK(!task->joiner || future->resume, "mini_join: joined already");
     task->joiner = cx.task;
     future->resume = 1;
-    if (task->done) {
-        long result = future_of(task)->result;
-        free_task(task);
-        return mini_ready(future, result);
-    }
     if (cx.cancel) mini_cancel(task);
-    return MINI_PENDING;
+    if (!task->done) return MINI_PENDING;
+    long result = future_of(task)->result;
+    free_task(task);
+    return mini_ready(future, result);
 }
 
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task) {
-    return MINI_MAKE(
-        struct mini_join, slot, join_poll, "mini_join", .task = task);
+    return MINI_MAKE(slot, join_poll, .task = task);
 }
 
 int mini_detach(struct mini_task *task) {
@@ -143,8 +140,11 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 /* ---- a turn ---- */
 
-static void run_task(struct mini_executor *executor, struct mini_task *task) {
+/* Polls the first of the queue. */
+static void run_first(struct mini_executor *executor) {
+    struct mini_task *task = executor->first;
     struct mini_future *future = future_of(task);
+    executor->first = task->next;
     executor->running = task;
     executor->stats.polls++;
     task->queued = false;
@@ -160,11 +160,7 @@ static void run_task(struct mini_executor *executor, struct mini_task *task) {
 
 static unsigned run_tasks(struct mini_executor *executor) {
     unsigned polls = 0;
-    for (; executor->first && polls < BATCH; polls++) {
-        struct mini_task *task = executor->first;
-        executor->first = task->next;
-        run_task(executor, task);
-    }
+    for (; executor->first && polls < BATCH; polls++) run_first(executor);
     return polls;
 }
 
@@ -180,7 +176,7 @@ unsigned mini_turn(struct mini_executor *executor) {
 
 int mini_step(struct mini_executor *executor) {
     const struct mini_poller *waiter = NULL;
-    uint64_t until = MINI_NEVER;
+    uint64_t until = executor->outside > 0 ? MINI_SOMEDAY : MINI_NEVER;
     if (mini_turn(executor)) return 0;
     for (int i = 0; mini_pollers[i]; i++) {
         if (mini_pollers[i]->next)
@@ -227,44 +223,20 @@ static void drain(struct mini_executor *executor) {
     }
 }
 
-/* Stops the first ROWS rows, the last of them first. */
-static void stop(struct mini_executor *executor, int rows) {
-    while (--rows >= 0)
-        if (mini_pollers[rows]->stop) mini_pollers[rows]->stop(executor);
-    mini_slab_destroy(&executor->slab);
-}
-
-/* Starts all rows or none; says how many there are, or a negative errno. */
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    int rows = 0, error = 0;
-    mini_list_init(&executor->tasks);
-    mini_slab_init(&executor->slab);
-    executor->random = options->shuffle_seed;
-    for (; mini_pollers[rows] && error == 0; rows++)
-        if (mini_pollers[rows]->start)
-            error = mini_pollers[rows]->start(executor, options);
-    if (error == 0) return rows;
-    stop(executor, rows - 1);
-    return error;
-}
-
 /* The task that runs main; it lives on mini_run's stack. */
 struct root {
     struct mini_task task;
-    struct mini_future future;
-    struct mini_future *main;
+    struct mini_future future; /* awaits main */
 };
 
 static MINI_POLL(root_poll) {
-    struct root *self = MINI_CONTAINER(future, struct root, future);
-    future->child = self->main;
-    if (!mini_drive(self->main, cx)) return MINI_PENDING;
-    return mini_ready(future, self->main->result);
+    if (mini_await(future, cx) == MINI_PENDING) return MINI_PENDING;
+    return mini_ready(future, MINI_RESULT);
 }
 
 static long run_main(struct mini_executor *executor, struct mini_future *main) {
-    struct root root = {.future = MINI_FUTURE(root_poll, "main"), .main = main};
+    struct root root = {
+        .future = {.poll = root_poll, .name = "main", .child = main}};
     int error = 0;
     executor->root = &root.task;
     mini_task_start(executor, &root.task);
@@ -275,13 +247,27 @@ static long run_main(struct mini_executor *executor, struct mini_future *main) {
     return error < 0 ? error : root.future.result;
 }
 
+/* Starts ROW and those behind it, runs MAIN, and stops them: the last first. */
+static long run_in(const struct mini_poller *const *row,
+    struct mini_executor *executor, struct mini_future *main) {
+    if (!*row) return run_main(executor, main);
+    int error = (*row)->start ? (*row)->start(executor) : 0;
+    if (error < 0) return error;
+    long result = run_in(row + 1, executor, main);
+    if ((*row)->stop) (*row)->stop(executor);
+    return result;
+}
+
 long mini_run(struct mini_future *main, const struct mini_options *options) {
-    struct mini_executor executor = {0};
+    struct mini_executor executor = {
+        .options = options ? *options : mini_defaults};
     if (mini_self) return -EINVAL;
     mini_self = &executor;
-    int rows = start(&executor, options ? options : &mini_defaults);
-    long result = rows < 0 ? rows : run_main(&executor, main);
-    if (rows > 0) stop(&executor, rows);
+    mini_list_init(&executor.tasks);
+    mini_slab_init(&executor.slab);
+    executor.random = executor.options.shuffle_seed;
+    long result = run_in(mini_pollers, &executor, main);
+    mini_slab_destroy(&executor.slab);
     mini_self = NULL;
     return result;
 }
@@ -297,8 +283,7 @@ void mini_dump(FILE *out) {
         const char *before = task->cancel ? " (cancelled):" : ":";
         fprintf(out, "  task %p", (void *)task);
         for (struct mini_future *f = future_of(task); f; f = f->child) {
-            int length =
-                (int)strcspn(f->name, ","); /* of the function's name */
+            int length = (int)strcspn(f->name, ","); /* the function's name */
             fprintf(out, "%s %.*s", before, length, f->name);
             before = " >";
         }

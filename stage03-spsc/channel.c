@@ -20,14 +20,19 @@ void mini_channel_destroy(struct mini_channel *channel) {
     mini_spsc_destroy(&channel->ring);
 }
 
-static void notify(struct mini_channel_end *end) {
-    /* seq_cst: after our index or `closed`, before we can say nobody waits */
-    struct mini_parker *waiter = atomic_load(&end->waiter);
-    if (!waiter || waiter == BUSY ||
-        !atomic_compare_exchange_strong(&end->waiter, &waiter, BUSY))
-        return; /* BUSY: another thread is ringing, for a close */
+/* A third thread, which closes, may be ringing for what it has changed. That
+ * does not do for what we have: it may have found the waiter awake, who has
+ * looked once more since, before our change. So we ring after it. */
+static void notify(_Atomic(struct mini_parker *) *end) {
+    struct mini_parker *waiter;
+    do {
+        /* seq_cst: after our index or `closed`, before we say nobody waits */
+        waiter = atomic_load(end);
+        if (!waiter) return;
+    } while (
+        waiter == BUSY || !atomic_compare_exchange_weak(end, &waiter, BUSY));
     mini_parker_ring(waiter);
-    atomic_store(&end->waiter, waiter);
+    atomic_store(end, waiter);
 }
 
 void mini_channel_close(struct mini_channel *channel) {
@@ -59,8 +64,9 @@ static void arrive(struct mini_channel_wait *self, struct mini_task *task) {
     self->task = task;
     if (mini_list_linked(&self->link)) return;
     mini_list_push(&mini_self->channel_waits, &self->link);
-    MINI_CHECK(atomic_compare_exchange_strong(
-                   &self->end->waiter, &nobody, &mini_self->parker),
+    mini_self->outside++;
+    MINI_CHECK(
+        atomic_compare_exchange_strong(self->end, &nobody, &mini_self->parker),
         "mini_channel: two tasks wait at the same end");
 }
 
@@ -68,7 +74,8 @@ static void leave(struct mini_channel_wait *self) {
     struct mini_parker *ours = &mini_self->parker;
     if (!mini_list_linked(&self->link)) return;
     mini_list_remove(&self->link);
-    while (!atomic_compare_exchange_weak(&self->end->waiter, &ours, NULL))
+    mini_self->outside--;
+    while (!atomic_compare_exchange_weak(self->end, &ours, NULL))
         ours = &mini_self->parker; /* BUSY, for the time of one ring */
 }
 
@@ -89,22 +96,19 @@ static MINI_POLL(channel_poll) {
 
 struct mini_future *mini_channel_send(
     struct mini_channel_wait *slot, struct mini_channel *channel, void *item) {
-    return MINI_MAKE(struct mini_channel_wait, slot, channel_poll,
-        "mini_channel_send", .channel = channel, .end = &channel->sender,
-        .sends = true, .item = item);
+    return MINI_MAKE(slot, channel_poll, .channel = channel,
+        .end = &channel->sender, .sends = true, .item = item);
 }
 
 struct mini_future *mini_channel_recv(
     struct mini_channel_wait *slot, struct mini_channel *channel) {
-    return MINI_MAKE(struct mini_channel_wait, slot, channel_poll,
-        "mini_channel_recv", .channel = channel, .end = &channel->receiver);
+    return MINI_MAKE(
+        slot, channel_poll, .channel = channel, .end = &channel->receiver);
 }
 
 /* ---- the poller ---- */
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    (void)options;
+static int start(struct mini_executor *executor) {
     mini_list_init(&executor->channel_waits);
     return 0;
 }
@@ -114,11 +118,10 @@ static unsigned look(struct mini_executor *executor) {
     MINI_LIST_EACH (link, &executor->channel_waits) {
         struct mini_channel_wait *wait =
             MINI_CONTAINER(link, struct mini_channel_wait, link);
-        struct mini_spsc *ring = &wait->channel->ring;
-        size_t count = mini_spsc_count(ring);
-        bool full = count > ring->mask, empty = count == 0;
-        if ((wait->sends ? full : empty) &&
-            !atomic_load(&wait->channel->closed))
+        struct mini_channel *channel = wait->channel;
+        size_t stuck = wait->sends ? channel->ring.mask + 1 : 0;
+        if (mini_spsc_count(&channel->ring) == stuck &&
+            !atomic_load(&channel->closed))
             continue;
         mini_wake(wait->task);
         woken++;
@@ -126,11 +129,4 @@ static unsigned look(struct mini_executor *executor) {
     return woken;
 }
 
-static uint64_t next(struct mini_executor *executor, uint64_t until) {
-    if (until < MINI_SOMEDAY || mini_list_empty(&executor->channel_waits))
-        return until;
-    return MINI_SOMEDAY;
-}
-
-const struct mini_poller mini_channel_poller = {
-    .start = start, .turn = look, .next = next};
+const struct mini_poller mini_channel_poller = {.start = start, .turn = look};

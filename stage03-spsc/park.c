@@ -26,9 +26,7 @@ void mini_park_end(struct mini_executor *executor) {
     atomic_store(&executor->parker.sleeping, false);
 }
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    (void)options;
+static int start(struct mini_executor *executor) {
     return mini_bell_open(&executor->parker.bell);
 }
 

@@ -20,9 +20,10 @@
 
 /** One shard's store of blocks. */
 struct mini_slab {
-    struct mini_block *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1]; /**< a class */
-    char *fresh; /**< the rest of the newest chunk */
-    size_t fresh_bytes; /**< how many that are */
+    /** The free blocks of each class; a block begins with the next one's address. */
+    void *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1];
+    char *fresh; /**< the newest chunk */
+    size_t fresh_bytes; /**< of it, from its start, that are not given out */
     struct mini_list chunks; /**< all that came from malloc */
 };
 

@@ -33,8 +33,6 @@
 /** The last tick there is, 584 years after 0. */
 #define MINI_TICK_MAX (UINT64_MAX >> MINI_TICK_BITS)
 
-struct mini_task;
-
 /** A deadline in a wheel; zero is one that is in none. */
 struct mini_timer {
     struct mini_list link; /**< in its slot */
@@ -46,7 +44,7 @@ struct mini_timer {
 struct mini_wheel {
     uint64_t tick; /**< where it stands; nothing before it is in a slot */
     size_t count; /**< timers in it */
-    uint64_t occupied[MINI_WHEEL_LEVELS]; /**< bit n: slot n has timers */
+    uint64_t occupied[MINI_WHEEL_LEVELS]; /**< bit n clear: slot n is empty */
     /** The timers. */
     struct mini_list slots[MINI_WHEEL_LEVELS][MINI_WHEEL_SLOTS];
 };
@@ -62,4 +60,4 @@ void mini_wheel_cancel(struct mini_wheel *wheel, struct mini_timer *timer);
 struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick);
 /** The tick at which the wheel has something to do: the first timer's, or a
  * move to lower levels before it; UINT64_MAX if it is empty. */
-uint64_t mini_wheel_next(const struct mini_wheel *wheel);
+uint64_t mini_wheel_next(struct mini_wheel *wheel);

@@ -28,8 +28,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct mini_task;
-
 /** What a poll answers: wait to be woken, or the result is there. */
 typedef enum mini_poll { MINI_PENDING, MINI_READY } mini_poll;
 
@@ -60,10 +58,12 @@ struct mini_future {
 #define MINI_FUTURE(fn, what) \
     ((struct mini_future){.poll = (fn), .name = (what)})
 
-/** For constructors: fills *SLOT with a leaf that polls with FN, and gives its
- * future: `MINI_MAKE(struct mini_sleep, slot, sleep_poll, "mini_sleep")`. */
-#define MINI_MAKE(type, slot, fn, ...) \
-    (*(slot) = (type){.future.poll = (fn), .future.name = __VA_ARGS__}, \
+/** For constructors: fills *SLOT with a leaf of the constructor's name, and gives
+ * its future: `MINI_MAKE(slot, sleep_poll)`, or with members of the slot,
+ * `MINI_MAKE(slot, sleep_poll, .deadline = deadline)`. */
+#define MINI_MAKE(slot, ...) \
+    (*(slot) = (__typeof__(*(slot))){.future.name = __func__, \
+         .future.poll = __VA_ARGS__}, \
         &(slot)->future)
 
 /** 0, or an error of the compiler's: TYPE must begin with its future. */

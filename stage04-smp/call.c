@@ -27,29 +27,22 @@ static void cancel_is_back(struct mini_message *message) {
 
 /* The message goes out at the end of the turn, when the task has ended and
  * nobody there looks at it any more. */
-static mini_poll answer(struct mini_remote *self, long result) {
-    self->answer = result;
-    mini_message_send(&self->message, self->from, remote_is_back);
-    return mini_ready(&self->runner, 0);
-}
-
 static MINI_POLL(runner_poll) {
     struct mini_remote *self =
         MINI_CONTAINER(future, struct mini_remote, runner);
-    if (!mini_drive(self->inner, cx)) return MINI_PENDING;
-    return answer(self, self->inner->result);
+    if (!mini_drive(future->child, cx)) return MINI_PENDING;
+    mini_message_send(&self->message, self->from, remote_is_back);
+    return mini_ready(future, 0);
 }
 
 static void remote_arrives(struct mini_message *message) {
     struct mini_remote *self =
         MINI_CONTAINER(message, struct mini_remote, message);
-    self->runner = MINI_FUTURE(runner_poll, "mini_spawn_on");
-    self->runner.child = self->inner;
-    self->task.done = mini_self->stopping; /* then a cancel has nothing to do */
-    if (mini_self->stopping)
-        answer(self, -ESHUTDOWN);
-    else
-        mini_task_start(mini_self, &self->task);
+    if (mini_self->stopping) { /* it has ended before it began */
+        self->runner.child->result = -ESHUTDOWN;
+        self->runner.child->poll = NULL;
+    }
+    mini_task_start(mini_self, &self->task);
 }
 
 static void cancel_arrives(struct mini_message *message) {
@@ -72,15 +65,15 @@ static MINI_POLL(remote_poll) {
     struct mini_remote *self = MINI_SELF(struct mini_remote);
     self->caller = cx.task;
     if (future->resume && self->under_way == 0)
-        return mini_ready(future, self->answer);
+        return mini_ready(future, self->runner.child->result);
     if (!future->resume) {
         int error = refusal(self, cx);
         if (error < 0) return mini_ready(future, error);
-        future->resume = self->under_way = 1;
+        future->resume = self->under_way = 1; /* 2: it is cancelled, too */
         self->from = mini_this_shard();
         mini_message_send(&self->message, self->to, remote_arrives);
-    } else if (cx.cancel && !self->cancelled) {
-        self->cancelled = true;
+    } else if (cx.cancel && future->resume == 1) {
+        future->resume = 2;
         self->under_way++;
         mini_message_send(&self->cancel, self->to, cancel_arrives);
     }
@@ -89,8 +82,8 @@ static MINI_POLL(remote_poll) {
 
 struct mini_future *mini_spawn_on(
     struct mini_remote *slot, unsigned shard, struct mini_future *inner) {
-    return MINI_MAKE(struct mini_remote, slot, remote_poll, "mini_spawn_on",
-        .to = shard, .inner = inner);
+    return MINI_MAKE(slot, remote_poll, .to = shard, .runner.poll = runner_poll,
+        .runner.name = "mini_spawn_on", .runner.child = inner);
 }
 
 static MINI_POLL(call_poll) {
@@ -100,7 +93,7 @@ static MINI_POLL(call_poll) {
 
 struct mini_future *mini_submit_to(
     struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg) {
-    struct mini_future *inner = MINI_MAKE(struct mini_call, slot, call_poll,
-        "mini_submit_to", .fn = fn, .arg = arg);
+    struct mini_future *inner =
+        MINI_MAKE(slot, call_poll, .fn = fn, .arg = arg);
     return mini_spawn_on(&slot->remote, shard, inner);
 }

@@ -24,17 +24,14 @@
 #include "executor.h"
 #include "spsc.h"
 
-/** One side's place to be found: the parker of who waits there, or NULL. */
-struct mini_channel_end {
-    /** NULL: nobody waits. */
-    _Alignas(MINI_CACHE_LINE) _Atomic(struct mini_parker *) waiter;
-};
-
-/** The channel. */
+/** The channel. Each side's place to be found is the parker of who waits there;
+ * NULL: nobody does. */
 struct mini_channel {
     struct mini_spsc ring; /**< the items */
-    struct mini_channel_end sender; /**< where a sender waits for room */
-    struct mini_channel_end receiver; /**< where a receiver waits for items */
+    /** Where a sender waits for room. */
+    _Alignas(MINI_CACHE_LINE) _Atomic(struct mini_parker *) sender;
+    /** Where a receiver waits for items. */
+    _Alignas(MINI_CACHE_LINE) _Atomic(struct mini_parker *) receiver;
     atomic_bool closed; /**< never goes back to false */
 };
 
@@ -43,7 +40,7 @@ struct mini_channel_wait {
     struct mini_future future;
     struct mini_list link; /**< among the executor's channel waits */
     struct mini_channel *channel; /**< where it wants to send or receive */
-    struct mini_channel_end *end; /**< where it waits */
+    _Atomic(struct mini_parker *) *end; /**< where it waits */
     bool sends; /**< false: receives */
     struct mini_task *task; /**< woken when it can go on */
     void *item; /**< what to send, or what was received */

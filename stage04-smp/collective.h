@@ -17,7 +17,8 @@ struct mini_broadcast {
     struct mini_call *calls; /**< one a shard */
     long (*map)(void *arg); /**< called on every shard */
     void *arg; /**< with this */
-    long (*reduce)(long so_far, long next); /**< called here, for each result */
+    /** Called here, for each result; NULL: nothing is. */
+    long (*reduce)(long so_far, long next);
     long so_far; /**< what REDUCE has come to */
 };
 

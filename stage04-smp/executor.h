@@ -57,8 +57,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-struct mini_shard;
-
 /** Never: nothing to wait for. */
 #define MINI_NEVER UINT64_MAX
 /** Some time: somebody outside this thread may wake us. */
@@ -104,14 +102,15 @@ struct mini_executor {
     struct mini_task *root; /**< runs main */
     struct mini_list tasks; /**< alive */
     size_t alive; /**< length of tasks */
+    size_t outside; /**< waits that somebody outside this thread may end */
     struct mini_slab slab; /**< memory of tasks */
+    struct mini_options options; /**< how it runs; a copy */
     uint32_t random; /**< state of the shuffle; 0: no shuffle */
     bool stopping; /**< main has ended: no new tasks */
     struct mini_stats stats; /**< what it has done so far */
     struct mini_wheel wheel; /**< deadlines */
     uint64_t now; /**< ns; the virtual time, or what was read last */
     bool now_is_fresh; /**< read in this turn */
-    bool virtual_clock; /**< as in the options */
     struct mini_parker parker; /**< where its thread sleeps */
     struct mini_list channel_waits; /**< channel operations that wait */
     struct mini_shard *shard; /**< which one of the shards this is */
@@ -121,7 +120,7 @@ struct mini_executor {
  * the executor's own thread. */
 struct mini_poller {
     /** Before the first turn; 0, or a negative errno that ends mini_run. */
-    int (*start)(struct mini_executor *, const struct mini_options *);
+    int (*start)(struct mini_executor *);
     /** After the last turn, in reverse order of start. */
     void (*stop)(struct mini_executor *);
     /** Does what can be done without waiting; says how much that was. */

@@ -10,7 +10,7 @@
 /* A fresh reading: deadlines are counted from here, for one counted from the
  * time at the turn's start would be early by what the turn has taken. */
 static uint64_t read_clock(struct mini_executor *executor) {
-    if (!executor->virtual_clock) executor->now = mini_clock();
+    if (!executor->options.virtual_clock) executor->now = mini_clock();
     executor->now_is_fresh = true;
     return executor->now;
 }
@@ -21,7 +21,7 @@ uint64_t mini_now(void) {
 
 uint64_t mini_time_left(struct mini_executor *executor, uint64_t until) {
     if (until == MINI_SOMEDAY) return MINI_FOREVER;
-    if (executor->virtual_clock) {
+    if (executor->options.virtual_clock) {
         executor->now = until > executor->now ? until : executor->now;
         return 0;
     }
@@ -31,9 +31,7 @@ uint64_t mini_time_left(struct mini_executor *executor, uint64_t until) {
 
 /* ---- the poller ---- */
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
-    executor->virtual_clock = options->virtual_clock;
+static int start(struct mini_executor *executor) {
     mini_wheel_init(&executor->wheel);
     return 0;
 }
@@ -53,9 +51,7 @@ static unsigned expire(struct mini_executor *executor) {
 
 static uint64_t next(struct mini_executor *executor, uint64_t until) {
     uint64_t tick = mini_wheel_next(&executor->wheel);
-    if (tick > MINI_TICK_MAX) return until;
-    uint64_t deadline = tick << MINI_TICK_BITS;
-    return deadline < until ? deadline : until;
+    return tick <= until >> MINI_TICK_BITS ? tick << MINI_TICK_BITS : until;
 }
 
 static void wait(struct mini_executor *executor, uint64_t until) {
@@ -70,8 +66,7 @@ const struct mini_poller mini_timer_poller = {
 void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
     uint64_t deadline) {
     uint64_t tick = deadline >> MINI_TICK_BITS;
-    if (deadline & ((UINT64_C(1) << MINI_TICK_BITS) - 1) &&
-        tick < MINI_TICK_MAX)
+    if (tick << MINI_TICK_BITS < deadline && tick < MINI_TICK_MAX)
         tick++; /* up: never early */
     timer->tick = tick;
     mini_wheel_insert(&executor->wheel, timer);
@@ -101,15 +96,11 @@ static MINI_POLL(sleep_poll) {
 
 struct mini_future *mini_sleep_until(
     struct mini_sleep *slot, uint64_t deadline) {
-    return MINI_MAKE(struct mini_sleep, slot, sleep_poll, "mini_sleep_until",
-        .deadline = deadline);
+    return MINI_MAKE(slot, sleep_poll, .deadline = deadline);
 }
 
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
-    mini_sleep_until(slot, ns);
-    slot->future.name = "mini_sleep";
-    slot->from_first_poll = true;
-    return &slot->future;
+    return MINI_MAKE(slot, sleep_poll, .deadline = ns, .from_first_poll = true);
 }
 
 /* An expired timer does not cancel before INNER was asked once more without:
@@ -130,8 +121,7 @@ static MINI_POLL(timeout_poll) {
 
 struct mini_future *mini_timeout(
     struct mini_timeout *slot, struct mini_future *inner, uint64_t ns) {
-    (void)MINI_MAKE(struct mini_timeout, slot, timeout_poll, "mini_timeout",
-        .future.child = inner);
+    (void)MINI_MAKE(slot, timeout_poll, .future.child = inner);
     mini_sleep(&slot->sleep, ns);
     return &slot->future;
 }
@@ -155,8 +145,7 @@ static MINI_POLL(tick_poll) {
 
 struct mini_future *mini_tick(
     struct mini_tick *slot, struct mini_interval *interval) {
-    return MINI_MAKE(
-        struct mini_tick, slot, tick_poll, "mini_tick", .interval = interval);
+    return MINI_MAKE(slot, tick_poll, .interval = interval);
 }
 
 /* ---- periodic tasks ---- */
@@ -167,7 +156,6 @@ struct periodic {
     struct mini_tick tick;
     struct mini_future *(*fn)(void *arg);
     void *arg;
-    struct mini_future *work;
     long runs;
 };
 
@@ -178,8 +166,8 @@ static MINI_POLL(periodic) {
         MINI_AWAIT(mini_tick(&self->tick, &self->interval));
         if (MINI_RESULT < 0) break;
         self->runs++;
-        self->work = self->fn(self->arg);
-        if (self->work) MINI_AWAIT(self->work);
+        struct mini_future *work = self->fn(self->arg);
+        if (work) MINI_AWAIT(work);
     }
     MINI_END(self->runs);
 }

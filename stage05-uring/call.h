@@ -29,11 +29,8 @@ struct mini_remote {
     struct mini_task *caller; /**< woken when something has come back */
     unsigned from, to; /**< shards */
     unsigned under_way; /**< messages that have not come back */
-    bool cancelled; /**< cancel has been sent */
-    long answer; /**< written over there, read when it has come back */
-    struct mini_future *inner; /**< what was asked for */
     struct mini_task task; /**< the other shard's, until it has ended */
-    struct mini_future runner; /**< the task's future, so it must follow it */
+    struct mini_future runner; /**< follows the task it is of; awaits INNER */
 };
 
 /** Runs INNER, a future not yet started, as a task of SHARD, in the memory where

@@ -24,8 +24,7 @@ int mini_fix_file(int fd, bool on) {
 
 struct mini_future *mini_statx(
     struct mini_statx *slot, int dir, const char *path) {
-    (void)MINI_IO(
-        &slot->io, "mini_statx", MINI_OP_STATX, .fd = dir, .from = path);
+    (void)MINI_IO(&slot->io, MINI_OP_STATX, .fd = dir, .from = path);
     return &slot->io.future;
 }
 
@@ -33,6 +32,7 @@ long mini_statx_call(struct mini_io *operation) {
     struct mini_statx *slot = MINI_CONTAINER(operation, struct mini_statx, io);
     const char *path = operation->from;
     struct stat status;
+    if (!*path && operation->fd == AT_FDCWD) path = ".";
     int result = *path ? fstatat(operation->fd, path, &status, 0)
                        : fstat(operation->fd, &status);
     if (result < 0) return -1;
@@ -45,46 +45,52 @@ long mini_statx_call(struct mini_io *operation) {
 
 /* ---- from a file to a socket ---- */
 
-static struct mini_future *move(
+static struct mini_future *send_part(
     struct mini_send_file *self, int to, int from, int64_t at, size_t bytes) {
-    return MINI_IO(&self->io, "mini_send_file", MINI_OP_SENDFILE, .fd = to,
-        .source = from, .offset = at, .length = bytes);
+    return MINI_IO(&self->io, MINI_OP_SENDFILE, .fd = to, .source = from,
+        .offset = at, .length = bytes);
 }
 
-static int open_pipe(int ends[2]) {
-    if (pipe(ends) < 0) return -errno;
-    for (int i = 0; i < 2; i++) fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+/* splice(2) wants a pipe on one side; sendfile(2), a socket that does not block.
+ */
+static int open_way(struct mini_send_file *self) {
+    int flags = fcntl(self->socket, F_GETFL);
+    self->ends[0] = -1;
+    if (!(mini_self->io->features & MINI_SPLICE))
+        return fcntl(self->socket, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno
+                                                                    : 0;
+    if (pipe(self->ends) < 0) return -errno;
+    for (int i = 0; i < 2; i++) fcntl(self->ends[i], F_SETFD, FD_CLOEXEC);
     return 0;
 }
 
-/* splice(2) wants a pipe on one side, so there are two steps. */
 static MINI_POLL(send_file_poll) {
     struct mini_send_file *self = MINI_SELF(struct mini_send_file);
     MINI_BEGIN;
-    self->ends[0] = -1;
-    if (mini_self->io->features & MINI_SPLICE)
-        future->result = open_pipe(self->ends);
+    future->result = open_way(self);
     while (MINI_RESULT >= 0 && self->sent < self->length) {
         size_t left = self->length - self->sent;
         int64_t at = self->offset + (int64_t)self->sent;
         if (self->ends[0] < 0) {
-            MINI_AWAIT(move(self, self->socket, self->file, at, left));
+            if (left > INT_MAX) left = INT_MAX; /* or it is -EINVAL */
+            MINI_AWAIT(send_part(self, self->socket, self->file, at, left));
             if (MINI_RESULT <= 0) break;
             self->sent += (size_t)MINI_RESULT;
             continue;
         }
         if (left > PIPE_BYTES) left = PIPE_BYTES;
-        MINI_AWAIT(move(self, self->ends[1], self->file, at, left));
+        MINI_AWAIT(send_part(self, self->ends[1], self->file, at, left));
         if (MINI_RESULT <= 0) break;
         self->piped = (size_t)MINI_RESULT;
         while (self->piped > 0 && MINI_RESULT > 0) {
             MINI_AWAIT(
-                move(self, self->socket, self->ends[0], -1, self->piped));
+                send_part(self, self->socket, self->ends[0], -1, self->piped));
             if (MINI_RESULT <= 0) break;
             self->piped -= (size_t)MINI_RESULT;
             self->sent += (size_t)MINI_RESULT;
             mini_self->stats.spliced += (uint64_t)MINI_RESULT;
         }
+        if (self->piped > 0) break;
     }
     if (self->ends[0] >= 0) close(self->ends[0]), close(self->ends[1]);
     if (MINI_RESULT == -ECANCELED && self->sent > 0) future->result = 0;
@@ -93,7 +99,6 @@ static MINI_POLL(send_file_poll) {
 
 struct mini_future *mini_send_file(struct mini_send_file *slot, int socket,
     int file, int64_t offset, size_t length) {
-    return MINI_MAKE(struct mini_send_file, slot, send_file_poll,
-        "mini_send_file", .socket = socket, .file = file, .offset = offset,
-        .length = length);
+    return MINI_MAKE(slot, send_file_poll, .socket = socket, .file = file,
+        .offset = offset, .length = length);
 }

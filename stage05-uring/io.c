@@ -44,11 +44,12 @@ void mini_io_complete(struct mini_io *operation, long result, bool more) {
         operation->active = false;
         mini_self->io->active -= !operation->background;
     }
-    operation->future.result = result;
-    if (operation->notify)
+    if (operation->notify) {
         operation->notify(operation, result);
-    else
-        mini_wake(operation->task);
+        return;
+    }
+    operation->future.result = result;
+    mini_wake(operation->task);
 }
 
 bool mini_io_receives(const struct mini_io *operation) {
@@ -126,12 +127,11 @@ static int choose_backend(struct mini_io_shard *io) {
     return -EINVAL;
 }
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
+static int start(struct mini_executor *executor) {
     struct mini_io_shard *io = executor->io = calloc(1, sizeof *io);
     if (!io) return -ENOMEM;
     io->executor = executor;
-    int error = mini_buffers_init(io, options->buffers);
+    int error = mini_buffers_init(io, executor->options.buffers);
     if (error == 0) error = choose_backend(io);
     if (error == 0) return 0;
     mini_buffers_destroy(io);
@@ -151,7 +151,7 @@ static void stop(struct mini_executor *executor) {
 /* With nothing runnable, the wait that follows does it with one system call. */
 static unsigned turn(struct mini_executor *executor) {
     unsigned work = mini_offload_turn(executor->io);
-    if (!executor->first && !executor->virtual_clock) return work;
+    if (!executor->first && !executor->options.virtual_clock) return work;
     return work + executor->io->backend->turn(executor->io, 0);
 }
 

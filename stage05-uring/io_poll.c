@@ -74,7 +74,7 @@ static long recv_lease(struct mini_io *io) {
     if (got > 0)
         mini_buffer_filled(io, buffer, (size_t)got);
     else
-        mini_lease_return(buffer);
+        mini_buffer_put(mini_self->io, buffer);
     errno = error;
     return got;
 }
@@ -156,8 +156,7 @@ static long begin(struct mini_io *io) {
     if (!waits && !opens) return mini_io_call(io);
     int flags = fcntl(io->fd, F_GETFL);
     if (flags < 0) return -errno;
-    if (opens || io->op == MINI_OP_SENDFILE)
-        fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
+    if (opens) fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
     if (io->op == MINI_OP_ACCEPT) return mini_io_call(io);
     if (io->op == MINI_OP_CONNECT) {
         if (connect(io->fd, io->from, (socklen_t)io->length) == 0) return 0;

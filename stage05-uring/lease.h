@@ -21,7 +21,7 @@
 /** Bytes that a buffer holds. */
 #define MINI_BUFFER_BYTES 4096
 /** Buffers of a shard, without options.buffers. */
-#define MINI_BUFFERS 512
+#define MINI_BUFFERS 1024
 
 /** A buffer. */
 struct mini_buffer {
@@ -36,8 +36,8 @@ struct mini_buffer {
 struct mini_buffers {
     unsigned count; /**< a power of two */
     struct mini_buffer *all; /**< count of them; NULL until one is needed */
-    struct mini_buffer
-        *free; /**< without a buffer ring: those that nobody has */
+    struct mini_buffer *free; /**< those that nobody has, nor the kernel */
+    unsigned lent; /**< with a buffer ring: those that the kernel has */
     struct mini_list starved; /**< streams that found none */
 };
 
@@ -51,8 +51,14 @@ int mini_buffers_init(struct mini_io_shard *io, unsigned count);
 int mini_buffers_need(struct mini_io_shard *io);
 /** Frees them. */
 void mini_buffers_destroy(struct mini_io_shard *io);
-/** Without a buffer ring: a free buffer, or NULL. */
+/** With a buffer ring: lends free buffers to the kernel, but half of all at
+ * most: it fills what it has for one stream, if as much comes, before that can
+ * be stopped. Streams that found none try again, if there are some. */
+void mini_buffers_lend(struct mini_io_shard *io);
+/** A free buffer, or NULL. */
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io);
+/** Takes back one that was not needed; nobody tries again for it. */
+void mini_buffer_put(struct mini_io_shard *io, struct mini_buffer *buffer);
 /** Backends: LENGTH bytes in BUFFER have come for OPERATION, which is about to
  * complete. */
 void mini_buffer_filled(

@@ -22,8 +22,7 @@
  * -ENOMEM if there is no helper and none can be started. */
 static inline struct mini_future *mini_offload(
     struct mini_io *slot, long (*fn)(void *arg), void *arg) {
-    return MINI_IO(
-        slot, "mini_offload", MINI_OP_CALL, .call = fn, .buffer = arg);
+    return MINI_IO(slot, MINI_OP_CALL, .call = fn, .buffer = arg);
 }
 
 /** A backend's: has a helper carry out OPERATION, which would block here. */

@@ -29,7 +29,6 @@
 #include <stdbool.h>
 
 struct mini_executor;
-struct mini_poller;
 
 /** Where one thread sleeps. */
 struct mini_parker {

@@ -35,39 +35,40 @@
 /** More shards than this are -EINVAL. */
 #define MINI_SHARDS_MAX 1024
 
-/** What all shards of one mini_run share. */
-struct mini_smp {
-    struct mini_options options; /**< for each shard's mini_run */
-    unsigned count; /**< shards */
-    struct mini_shard *shards; /**< count of them */
-    struct mini_lane *lanes; /**< count * count, by sender and receiver */
-    atomic_int error; /**< why a shard could not start */
-    atomic_uint arrived; /**< meeting 0: shards that run, or cannot */
-    atomic_uint news; /**< how often something below has changed for all */
-    atomic_bool stop; /**< meeting 1 is called; never goes back */
-    atomic_uint quiet; /**< meeting 2: shards without tasks */
-    atomic_uint leaving; /**< meeting 3: shards that ring nobody any more */
-    atomic_int deadlock; /**< 1: shard 0 is to end main; 2: all give up */
-    /** Low 32 bits: shards that only a message can wake. High 32 bits: how often
-     * one has been woken; so that who counts them all sees if one was awake in
-     * the meantime. */
-    atomic_uint_least64_t idle;
-};
-
 /** One shard. Its own only, but for what is atomic. */
 struct mini_shard {
     struct mini_smp *smp; /**< all of them */
     unsigned index; /**< its number */
     pthread_t thread; /**< not set for shard 0 */
     size_t unsent; /**< messages in outboxes */
-    bool stop_seen; /**< has cancelled its main */
-    bool deadlock_seen; /**< has named its tasks */
+    unsigned dumps; /**< how often it has printed its tasks */
     bool is_quiet, is_idle; /**< is counted in smp's counters */
     atomic_uint news_seen; /**< of smp->news; others look at it, too */
-    _Atomic(struct mini_parker *)
-        parker; /**< to ring it; stored at the start */
+    /** To ring it; stored at the start. */
+    _Atomic(struct mini_parker *) parker;
     /** Connections it serves; relaxed: a hint for those who accept. */
     atomic_uint connections;
+};
+
+/** What all shards of one mini_run share. */
+struct mini_smp {
+    struct mini_options options; /**< for each shard's mini_run */
+    unsigned count; /**< shards */
+    struct mini_lane *lanes; /**< count * count, by sender and receiver */
+    atomic_int error; /**< why a shard could not start */
+    atomic_uint met; /**< how often one came to the start, or to meeting 3 */
+    atomic_uint news; /**< how often something below has changed for all */
+    atomic_bool stop; /**< meeting 1 is called; never goes back */
+    atomic_uint quiet; /**< meeting 2: shards without tasks */
+    /** How often all stood still for good. 1: shard 0 ends its main with it; 2:
+     * that did not help, so all end theirs; 3: nor did that, so all give up. */
+    atomic_uint deadlocks;
+    /** Low 32 bits: shards that only a message can wake. High 32 bits: how often
+     * one has been woken; so that who counts them all sees if one was awake in
+     * the meantime. */
+    atomic_uint_least64_t idle;
+    atomic_uint dumps; /**< how often all shards are to print their tasks */
+    struct mini_shard shards[]; /**< count of them */
 };
 
 /** The row that starts, stops and counts shards; behind those it starts. */
@@ -79,6 +80,8 @@ unsigned mini_this_shard(void);
 unsigned mini_shard_count(void);
 /** Any shard: ends the run as if main had ended; every main is cancelled. */
 void mini_stop(void);
+/** Any shard: all shards print their tasks to stderr, as mini_dump does. */
+void mini_dump_all(void);
 
 /** The way from shard FROM to shard number TO. */
 struct mini_lane *mini_lane(struct mini_shard *from, unsigned to);

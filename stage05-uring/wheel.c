@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The hierarchical timing wheel. See wheel.h.
  *
- * In every level all occupied slots lie ahead of the wheel's own digit, and all
- * of a lower level lie before those of a higher one. So the first occupied slot
- * of the lowest occupied level comes next: no search, no wrap-around. */
+ * In every level all slots with timers lie ahead of the wheel's own digit, and
+ * all of a lower level lie before those of a higher one. So the first such slot
+ * of the lowest level that has one comes next: no search, no wrap-around. A
+ * cancel only unlinks: the bit of a slot that it emptied is cleared by who looks
+ * for the first one, once. */
 #include "wheel.h"
 
 #define DIGIT 6 /* bits: log2 of MINI_WHEEL_SLOTS */
@@ -26,57 +28,45 @@ void mini_wheel_insert(struct mini_wheel *wheel, struct mini_timer *timer) {
 }
 
 void mini_wheel_cancel(struct mini_wheel *wheel, struct mini_timer *timer) {
-    struct mini_list *other = timer->link.next;
-    if (!mini_list_linked(&timer->link)) return;
+    wheel->count -= mini_list_linked(&timer->link);
     mini_list_remove(&timer->link);
-    wheel->count--;
-    if (mini_list_empty(other)) { /* alone in its slot: OTHER is the head */
-        ptrdiff_t index = other - wheel->slots[0];
-        wheel->occupied[index / MINI_WHEEL_SLOTS] &=
-            ~(UINT64_C(1) << index % MINI_WHEEL_SLOTS);
-    }
 }
 
-/* The lowest occupied level, -1 if all are empty. */
-static int lowest_level(const struct mini_wheel *wheel) {
+/* The first slot that has timers, and the tick at which it begins; NULL: none.
+ * The bits of slots that it finds empty are cleared on the way. */
+static struct mini_list *first_slot(struct mini_wheel *wheel, uint64_t *tick) {
     for (int level = 0; level < MINI_WHEEL_LEVELS; level++)
-        if (wheel->occupied[level]) return level;
-    return -1;
+        while (wheel->occupied[level]) {
+            int shift = level * DIGIT;
+            uint64_t slot = (uint64_t)__builtin_ctzll(wheel->occupied[level]);
+            *tick = (wheel->tick >> shift >> DIGIT << DIGIT | slot) << shift;
+            struct mini_list *list = &wheel->slots[level][slot];
+            if (!mini_list_empty(list)) return list;
+            wheel->occupied[level] &= wheel->occupied[level] - 1;
+        }
+    *tick = UINT64_MAX;
+    return NULL;
 }
 
-/* The tick at which the first occupied slot of LEVEL begins. */
-static uint64_t begins(const struct mini_wheel *wheel, int level) {
-    int shift = level * DIGIT;
-    uint64_t slot = (uint64_t)__builtin_ctzll(wheel->occupied[level]);
-    return (wheel->tick >> shift >> DIGIT << DIGIT | slot) << shift;
-}
-
-uint64_t mini_wheel_next(const struct mini_wheel *wheel) {
-    int level = lowest_level(wheel);
-    return level < 0 ? UINT64_MAX : begins(wheel, level);
-}
-
-static struct mini_timer *take_first(
-    struct mini_wheel *wheel, struct mini_list *slot) {
-    struct mini_timer *timer =
-        MINI_CONTAINER(slot->next, struct mini_timer, link);
-    mini_wheel_cancel(wheel, timer);
-    return timer;
+uint64_t mini_wheel_next(struct mini_wheel *wheel) {
+    uint64_t tick;
+    first_slot(wheel, &tick);
+    return tick;
 }
 
 struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick) {
-    for (;;) {
-        int level = lowest_level(wheel);
-        uint64_t next = level < 0 ? UINT64_MAX : begins(wheel, level);
-        if (level < 0 || next > tick) {
-            wheel->tick = tick > wheel->tick ? tick : wheel->tick;
-            return NULL;
-        }
-        struct mini_list *slot =
-            &wheel->slots[level][__builtin_ctzll(wheel->occupied[level])];
+    struct mini_list *slot;
+    uint64_t next;
+    while ((slot = first_slot(wheel, &next)) && next <= tick) {
         wheel->tick = next;
-        if (level == 0) return take_first(wheel, slot);
-        while (!mini_list_empty(slot)) /* all of it, into lower levels */
-            mini_wheel_insert(wheel, take_first(wheel, slot));
+        while (!mini_list_empty(slot)) { /* all of it, into lower levels */
+            struct mini_timer *timer =
+                MINI_CONTAINER(slot->next, struct mini_timer, link);
+            mini_wheel_cancel(wheel, timer);
+            if (slot < wheel->slots[1]) return timer; /* level 0: it is due */
+            mini_wheel_insert(wheel, timer);
+        }
     }
+    if (tick > wheel->tick) wheel->tick = tick;
+    return NULL;
 }

@@ -24,7 +24,7 @@ static MINI_POLL(broadcast_poll) {
     for (unsigned i = 0; i < count && error == 0; i++) {
         long result = self->calls[i].remote.future.result;
         if (result < 0) error = result;
-        self->so_far = self->reduce(self->so_far, result);
+        if (self->reduce) self->so_far = self->reduce(self->so_far, result);
     }
     free(self->calls);
     return mini_ready(future, error < 0 ? error : self->so_far);
@@ -33,19 +33,13 @@ static MINI_POLL(broadcast_poll) {
 struct mini_future *mini_map_reduce(struct mini_broadcast *slot,
     long (*map)(void *arg), void *arg, long (*reduce)(long, long),
     long initial) {
-    return MINI_MAKE(struct mini_broadcast, slot, broadcast_poll,
-        "mini_map_reduce", .map = map, .arg = arg, .reduce = reduce,
-        .so_far = initial);
-}
-
-static long nothing(long so_far, long next) {
-    (void)next;
-    return so_far;
+    return MINI_MAKE(slot, broadcast_poll, .map = map, .arg = arg,
+        .reduce = reduce, .so_far = initial);
 }
 
 struct mini_future *mini_submit_all(
     struct mini_broadcast *slot, long (*fn)(void *arg), void *arg) {
-    return mini_map_reduce(slot, fn, arg, nothing, 0);
+    return mini_map_reduce(slot, fn, arg, NULL, 0);
 }
 
 /* ---- barrier ---- */
@@ -60,7 +54,6 @@ void mini_barrier_init(struct mini_barrier *barrier, unsigned parties) {
 static MINI_POLL(barrier_poll) {
     struct mini_wait *self = MINI_SELF(struct mini_wait), *other;
     struct mini_barrier *barrier = self->target;
-    bool waits = mini_list_linked(&self->link);
     if (!future->resume && !cx.cancel &&
         ++barrier->arrived == barrier->parties) {
         barrier->arrived = 0;
@@ -68,13 +61,13 @@ static MINI_POLL(barrier_poll) {
             mini_wait_serve(other, 0);
         return mini_ready(future, 1);
     }
-    if (waits && cx.cancel) barrier->arrived--;
+    if (cx.cancel && mini_list_linked(&self->link)) barrier->arrived--;
     return mini_wait_in(&barrier->waiters, self, cx);
 }
 
 struct mini_future *mini_barrier_await(
     struct mini_barrier_wait *slot, struct mini_barrier *barrier) {
-    struct mini_future *inner = MINI_MAKE(struct mini_wait, &slot->wait,
-        barrier_poll, "mini_barrier_await", .target = barrier);
+    struct mini_future *inner =
+        MINI_MAKE(&slot->wait, barrier_poll, .target = barrier);
     return mini_spawn_on(&slot->remote, barrier->home, inner);
 }

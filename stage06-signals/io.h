@@ -168,86 +168,84 @@ const char *mini_io_describe(void);
 /** The poll function of every operation. */
 MINI_POLL(mini_io_step);
 
-/** Fills *SLOT with an operation and gives its future. */
-#define MINI_IO(slot, what, operation, ...) \
-    MINI_MAKE(struct mini_io, slot, mini_io_step, what, .op = (operation), \
-        __VA_ARGS__)
+/** For constructors: fills *SLOT with an operation and gives its future. */
+#define MINI_IO(slot, operation, ...) \
+    MINI_MAKE(slot, mini_io_step, .op = (operation), __VA_ARGS__)
 
 /** Takes a connection off the listening socket FD; its descriptor, closed on
  * exec. */
 static inline struct mini_future *mini_accept(struct mini_io *slot, int fd) {
-    return MINI_IO(slot, "mini_accept", MINI_OP_ACCEPT, .fd = fd);
+    return MINI_IO(slot, MINI_OP_ACCEPT, .fd = fd);
 }
 
 /** Connects FD to ADDRESS, which stays until READY; 0. */
 static inline struct mini_future *mini_connect(struct mini_io *slot, int fd,
     const struct sockaddr *address, socklen_t length) {
-    return MINI_IO(slot, "mini_connect", MINI_OP_CONNECT, .fd = fd,
-        .from = address, .length = length);
+    return MINI_IO(
+        slot, MINI_OP_CONNECT, .fd = fd, .from = address, .length = length);
 }
 
 /** Receives up to LENGTH bytes; how many, 0 at the end of the stream. */
 static inline struct mini_future *mini_recv(
     struct mini_io *slot, int fd, void *buffer, size_t length) {
-    return MINI_IO(slot, "mini_recv", MINI_OP_RECV, .fd = fd, .buffer = buffer,
-        .length = length);
+    return MINI_IO(
+        slot, MINI_OP_RECV, .fd = fd, .buffer = buffer, .length = length);
 }
 
 /** Sends up to LENGTH bytes; how many. -EPIPE instead of SIGPIPE. */
 static inline struct mini_future *mini_send(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_IO(slot, "mini_send", MINI_OP_SEND, .fd = fd, .from = buffer,
-        .length = length);
+    return MINI_IO(
+        slot, MINI_OP_SEND, .fd = fd, .from = buffer, .length = length);
 }
 
 /** Sends all of LENGTH bytes: LENGTH, or an errno; SLOT->done says how many went
  * out. Cancelled after the first byte it gives that count. */
 static inline struct mini_future *mini_send_all(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_IO(slot, "mini_send_all", MINI_OP_SEND, .fd = fd,
-        .from = buffer, .length = length, .all = true);
+    return MINI_IO(slot, MINI_OP_SEND, .fd = fd, .from = buffer,
+        .length = length, .all = true);
 }
 
 /** shutdown(2): HOW is SHUT_RD, SHUT_WR or SHUT_RDWR; 0. */
 static inline struct mini_future *mini_shutdown_socket(
     struct mini_io *slot, int fd, int how) {
-    return MINI_IO(slot, "mini_shutdown_socket", MINI_OP_SHUTDOWN, .fd = fd,
-        .offset = how);
+    return MINI_IO(slot, MINI_OP_SHUTDOWN, .fd = fd, .offset = how);
 }
 
 /** Closes FD; 0. Nothing may be under way on it. Await it shielded: cancelled
  * before its first poll it closes nothing. */
 static inline struct mini_future *mini_close(struct mini_io *slot, int fd) {
-    return MINI_IO(slot, "mini_close", MINI_OP_CLOSE, .fd = fd);
+    return MINI_IO(slot, MINI_OP_CLOSE, .fd = fd);
 }
 
 /** Reads up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
 static inline struct mini_future *mini_read(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
-    return MINI_IO(slot, "mini_read", MINI_OP_READ, .fd = fd, .buffer = buffer,
+    return MINI_IO(slot, MINI_OP_READ, .fd = fd, .buffer = buffer,
         .length = length, .offset = offset);
 }
 
 /** Writes up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
 static inline struct mini_future *mini_write(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
-    return MINI_IO(slot, "mini_write", MINI_OP_WRITE, .fd = fd, .from = buffer,
+    return MINI_IO(slot, MINI_OP_WRITE, .fd = fd, .from = buffer,
         .length = length, .offset = offset);
 }
 
 /** Sends up to LENGTH bytes without copying them: READY when the kernel is done
  * with them, which may be when the peer has them all. How many went out;
  * SLOT->copied says whether it has copied them after all, as it always does on
- * loopback, on a kernel before 6.0 (no word of it before 6.2), and with poll(2). */
+ * loopback, on a kernel before 6.2, and with poll(2). */
 static inline struct mini_future *mini_send_zc(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_IO(slot, "mini_send_zc", MINI_OP_SEND_ZC, .fd = fd,
-        .from = buffer, .length = length);
+    return MINI_IO(
+        slot, MINI_OP_SEND_ZC, .fd = fd, .from = buffer, .length = length);
 }
 
 /** Waits until FD has something to read, or an error or its end; 0. */
 static inline struct mini_future *mini_readable(struct mini_io *slot, int fd) {
-    return MINI_IO(slot, "mini_readable", MINI_OP_READABLE, .fd = fd);
+    return MINI_IO(slot, MINI_OP_READABLE, .fd = fd);
 }
 
 /** Hands OPERATION, which has a task or a notify, to the backend. */

@@ -28,6 +28,7 @@
 #define SQ_ENTRIES 256
 #define CQ_ENTRIES 4096
 #define FIXED_FILES 1024 /* descriptors below this can be registered */
+#define ERESTARTSYS 512 /* splice's EINTR: the kernel forgets to translate it */
 #define REPORT_USAGE 8 /* IORING_SEND_ZC_REPORT_USAGE, from liburing 2.4 on */
 
 struct uring {
@@ -184,23 +185,6 @@ static void wait_until_ready(
     operation->armed = true;
 }
 
-/* Reads and writes; in the buffer that is registered if they say so. */
-static void prepare_file_io(struct uring *uring, struct io_uring_sqe *sqe,
-    struct mini_io *io, char *buffer, unsigned length) {
-    bool fixed = io->fixed && uring->has_buffer;
-    uint64_t offset = (uint64_t)io->offset;
-    if (io->offset >= 0) offset += io->done;
-    if (io->op == MINI_OP_READ)
-        io_uring_prep_read(sqe, io->fd, buffer, length, offset);
-    else
-        io_uring_prep_write(sqe, io->fd, buffer, length, offset);
-    if (!fixed) return;
-    sqe->opcode =
-        io->op == MINI_OP_READ ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
-    sqe->buf_index = 0;
-    mini_self->stats.fixed_buffers++;
-}
-
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
     struct uring *uring = io->state;
     if (waits_first(io, operation)) {
@@ -209,6 +193,10 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
     }
     struct io_uring_sqe *sqe = get_sqe(io);
     int fd = operation->fd, flags = (int)operation->offset;
+    uint64_t offset = (uint64_t)operation->offset;
+    if (operation->offset >= 0) offset += operation->done;
+    bool fixed = operation->fixed && uring->has_buffer;
+    mini_self->stats.fixed_buffers += fixed;
     char *buffer = (char *)operation->buffer + operation->done;
     size_t left = operation->length - operation->done;
     unsigned length = left > INT_MAX ? INT_MAX : (unsigned)left;
@@ -252,8 +240,12 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         io_uring_prep_close(sqe, fd);
         break;
     case MINI_OP_READ:
+        io_uring_prep_read(sqe, fd, buffer, length, offset);
+        if (fixed) sqe->opcode = IORING_OP_READ_FIXED; /* of buffer 0 */
+        break;
     case MINI_OP_WRITE:
-        prepare_file_io(uring, sqe, operation, buffer, length);
+        io_uring_prep_write(sqe, fd, buffer, length, offset);
+        if (fixed) sqe->opcode = IORING_OP_WRITE_FIXED;
         break;
     case MINI_OP_OPENAT:
         io_uring_prep_openat(sqe, fd, operation->from, flags, length);
@@ -298,20 +290,24 @@ static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
     struct io_uring_cqe *cqe) {
     struct mini_buffer *buffer =
         &io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
+    io->buffers->lent--; /* turn makes up for it, when cancels go in first */
     if (cqe->res > 0)
         mini_buffer_filled(operation, buffer, (size_t)cqe->res);
     else
-        mini_lease_return(buffer);
+        mini_buffer_put(io, buffer);
 }
 
 /* A send_zc has two completions: its result and, later, the kernel's word that
  * it uses the buffer no more. False until there are both. */
 static bool is_sent(struct mini_io *operation, struct io_uring_cqe *cqe) {
     if (cqe->flags & IORING_CQE_F_NOTIF) {
-        operation->copied = cqe->res < 0; /* the highest bit */
-        mini_self->stats.copies += operation->copied;
-        mini_self->stats.zero_copies += !operation->copied;
+        bool copied = cqe->res < 0; /* the highest bit */
         cqe->res = (int)operation->future.result;
+        if (cqe->res >= 0) { /* of an error it says that, too */
+            operation->copied = copied;
+            mini_self->stats.copies += copied;
+            mini_self->stats.zero_copies += !copied;
+        }
     }
     operation->future.result = cqe->res;
     return !(cqe->flags & IORING_CQE_F_MORE);
@@ -332,7 +328,7 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
     bool again = operation->armed && cqe->res >= 0;
     if (cqe->flags & IORING_CQE_F_BUFFER) take_buffer(io, operation, cqe);
     if (operation->op == MINI_OP_SEND_ZC && !is_sent(operation, cqe)) return;
-    long result = cqe->res;
+    long result = cqe->res == -ERESTARTSYS ? -EINTR : cqe->res;
     if (again && waits_first(io, operation)) {
         result = mini_io_call(operation);
         again = false;
@@ -367,6 +363,7 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     struct io_uring_cqe *first;
     struct __kernel_timespec limit = {.tv_sec = (long long)(ns / 1000000000u),
         .tv_nsec = (long long)(ns % 1000000000u)};
+    mini_buffers_lend(io);
     bool kernel_has_work =
         *ring->sq.kflags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
     mini_self->stats.enters +=

@@ -19,13 +19,9 @@ void mini_buffers_destroy(struct mini_io_shard *io) {
     free(io->buffers);
 }
 
-static void give_back(struct mini_io_shard *io, struct mini_buffer *buffer) {
-    if (io->features & MINI_BUFFER_RING) {
-        io->backend->lend(io, buffer);
-    } else {
-        buffer->next = io->buffers->free;
-        io->buffers->free = buffer;
-    }
+void mini_buffer_put(struct mini_io_shard *io, struct mini_buffer *buffer) {
+    buffer->next = io->buffers->free;
+    io->buffers->free = buffer;
 }
 
 int mini_buffers_need(struct mini_io_shard *io) {
@@ -35,8 +31,9 @@ int mini_buffers_need(struct mini_io_shard *io) {
     if (!buffers->all) return -ENOMEM;
     for (unsigned i = 0; i < buffers->count; i++) {
         buffers->all[i].id = i;
-        give_back(io, &buffers->all[i]);
+        mini_buffer_put(io, &buffers->all[i]);
     }
+    mini_buffers_lend(io);
     return 0;
 }
 
@@ -59,18 +56,30 @@ void mini_buffer_filled(
 }
 
 /* All that found none, not one for each buffer: the first may have nothing to
- * receive by now, and would keep it from the next. */
-void mini_lease_return(struct mini_buffer *buffer) {
-    struct mini_io_shard *io = mini_self->io;
-    struct mini_list again, *link;
-    give_back(io, buffer);
-    if (mini_list_empty(&io->buffers->starved)) return;
-    mini_list_init(&again);
-    while ((link = mini_list_pop(&io->buffers->starved)))
-        mini_list_push(&again, link);
-    while ((link = mini_list_pop(&again))) {
+ * receive by now, and would keep it from the next. Who finds none again goes to
+ * the end of the line, behind the last of now. */
+static void try_again(struct mini_list *line) {
+    struct mini_list *last = line->prev, *link;
+    if (mini_list_empty(line)) return;
+    do {
+        link = mini_list_pop(line);
         struct mini_io *stream = MINI_CONTAINER(link, struct mini_io, link);
         stream->starved = false;
         mini_io_start(stream);
+    } while (link != last);
+}
+
+void mini_buffers_lend(struct mini_io_shard *io) {
+    struct mini_buffers *buffers = io->buffers;
+    bool ring = io->features & MINI_BUFFER_RING;
+    while (ring && buffers->free && buffers->lent < (buffers->count + 1) / 2) {
+        io->backend->lend(io, mini_buffer_take(io));
+        buffers->lent++;
     }
+    if (buffers->lent > 0 || buffers->free) try_again(&buffers->starved);
+}
+
+void mini_lease_return(struct mini_buffer *buffer) {
+    mini_buffer_put(mini_self->io, buffer);
+    mini_buffers_lend(mini_self->io);
 }

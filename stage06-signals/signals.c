@@ -12,11 +12,12 @@
 
 #define DRAIN MINI_SECOND /* without options.drain */
 #define SIGNALS 64
-#define BIT(signal) (UINT64_C(1) << ((signal)-1))
-
+#define BIT(signal) (UINT64_C(1) << ((signal)-1)) /* sets are words of these */
+#define DEADLY (BIT(SIGINT) | BIT(SIGTERM)) /* a second one kills */
+#define ENDING (DEADLY | BIT(SIGHUP))
 /* Caught from the start, so that none is missed; others from the first wait. */
-static const int caught_always[] = {
-    SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD, SIGPIPE};
+#define CAUGHT \
+    (ENDING | BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGCHLD) | BIT(SIGPIPE))
 
 /* The process's: owned by one mini_run, written by handlers on any thread. */
 static struct {
@@ -34,11 +35,10 @@ static struct {
 
 static void handle(int signal) {
     int error = errno;
-    bool ends = signal == SIGINT || signal == SIGTERM;
     struct mini_executor *owner = atomic_load(&signals.owner);
     if (signal == SIGPIPE) return;
     if (!owner || getpid() != signals.pid ||
-        (ends && atomic_exchange(&signals.ending, true))) {
+        (BIT(signal) & DEADLY && atomic_exchange(&signals.ending, true))) {
         struct sigaction standard = {.sa_handler = SIG_DFL};
         sigaction(signal, &standard, NULL);
         raise(signal); /* at the end of the handler, where it is unblocked */
@@ -49,12 +49,13 @@ static void handle(int signal) {
     errno = error;
 }
 
-static void catch_signal(int signal) {
+static void catch_all(uint64_t set) {
     struct sigaction ours = {.sa_handler = handle, .sa_flags = SA_RESTART};
     sigfillset(&ours.sa_mask);
-    if (!(signals.caught & BIT(signal)) &&
-        sigaction(signal, &ours, &signals.before[signal - 1]) == 0)
-        signals.caught |= BIT(signal);
+    for (int signal = 1; signal <= SIGNALS; signal++)
+        if (set & ~signals.caught & BIT(signal) &&
+            sigaction(signal, &ours, &signals.before[signal - 1]) == 0)
+            signals.caught |= BIT(signal);
 }
 
 /* ---- waiting for one: on shard 0 ---- */
@@ -63,93 +64,65 @@ static bool is_owner(struct mini_executor *executor) {
     return atomic_load(&signals.owner) == executor;
 }
 
-/* The first of SET that came when nobody waited, which is claimed now, or 0; if
- * 0, those of SET are caught from now on. */
-static int claim(const sigset_t *set) {
-    for (int signal = 1; signal <= SIGNALS; signal++)
-        if (sigismember(set, signal) == 1 && signals.unclaimed & BIT(signal)) {
-            signals.unclaimed &= ~BIT(signal);
-            return signal;
-        }
-    for (int signal = 1; signal <= SIGNALS; signal++)
-        if (sigismember(set, signal) == 1) catch_signal(signal);
-    if (sigismember(set, SIGINT) == 1 || sigismember(set, SIGTERM) == 1)
-        atomic_store(&signals.ending, false); /* the next one is theirs */
-    return 0;
-}
-
 static MINI_POLL(signal_poll) {
-    struct mini_wait *self = MINI_SELF(struct mini_wait);
+    struct mini_signal_wait *self =
+        MINI_CONTAINER(future, struct mini_signal_wait, wait.future);
     if (!is_owner(mini_self)) return mini_ready(future, -EBUSY);
-    int signal = future->resume || cx.cancel ? 0 : claim(self->target);
-    return signal ? mini_ready(future, signal)
-                  : mini_wait_in(&signals.waiters, self, cx);
+    if (!future->resume && !cx.cancel) {
+        uint64_t there = signals.unclaimed & self->set;
+        signals.unclaimed &= ~(there & -there); /* the first is claimed */
+        if (there) return mini_ready(future, __builtin_ctzll(there) + 1);
+        catch_all(self->set);
+        if (self->set & DEADLY)
+            atomic_store(&signals.ending, false); /* the next one is theirs */
+    }
+    bool waited = future->resume;
+    mini_poll answer = mini_wait_in(&signals.waiters, &self->wait, cx);
+    mini_self->outside += (answer == MINI_PENDING) - waited;
+    return answer;
 }
 
 struct mini_future *mini_signal_wait(
     struct mini_signal_wait *slot, const sigset_t *set) {
-    slot->set = *set;
-    struct mini_future *inner = MINI_MAKE(struct mini_wait, &slot->wait,
-        signal_poll, "mini_signal_wait", .target = &slot->set);
+    struct mini_future *inner = MINI_MAKE(&slot->wait, signal_poll);
+    slot->set = 0;
+    for (int signal = 1; signal <= SIGNALS; signal++)
+        if (sigismember(set, signal) == 1) slot->set |= BIT(signal);
     return mini_spawn_on(&slot->remote, 0, inner);
 }
 
 /* ---- what comes of one ---- */
 
-static void dump_here(struct mini_executor *executor) {
-    flockfile(stderr);
-    fprintf(
-        stderr, "shard %u: %zu task(s)\n", mini_this_shard(), executor->alive);
-    mini_dump(stderr);
-    funlockfile(stderr);
-}
-
-static void deliver(struct mini_smp *smp, int signal) {
+static void deliver(int signal) {
     struct mini_list *link = signals.waiters.next, *following;
-    bool ends = signal == SIGINT || signal == SIGTERM || signal == SIGHUP;
     bool claimed = false;
     for (; link != &signals.waiters; link = following) {
-        struct mini_wait *wait = MINI_CONTAINER(link, struct mini_wait, link);
+        struct mini_signal_wait *waiter =
+            MINI_CONTAINER(link, struct mini_signal_wait, wait.link);
         following = link->next;
-        if (sigismember(wait->target, signal) != 1) continue;
-        mini_wait_serve(wait, signal);
+        if (!(waiter->set & BIT(signal))) continue;
+        mini_wait_serve(&waiter->wait, signal);
         claimed = true;
     }
     if (!claimed) signals.unclaimed |= BIT(signal);
-    if (!claimed && ends) mini_shutdown();
-    if (signal != SIGUSR1) return;
-    atomic_fetch_add(&smp->dumps, 1);
-    mini_smp_tell_all(smp);
+    if (!claimed && BIT(signal) & ENDING) mini_shutdown();
+    if (signal == SIGUSR1) mini_dump_all();
 }
 
 static unsigned look(struct mini_executor *executor) {
-    struct mini_shard *here = executor->shard;
     unsigned work = 0;
     uint64_t came = 0;
     if (is_owner(executor) && atomic_load(&signals.came))
         came = atomic_exchange(&signals.came, 0);
     for (int signal = 1; came != 0; signal++, came >>= 1, work++)
-        if (came & 1) deliver(here->smp, signal);
-    for (; atomic_load(&here->smp->dumps) != here->dumps_seen; work++) {
-        here->dumps_seen++;
-        dump_here(executor);
-    }
+        if (came & 1) deliver(signal);
     return work;
-}
-
-static uint64_t next(struct mini_executor *executor, uint64_t until) {
-    if (until == MINI_NEVER && is_owner(executor) &&
-        !mini_list_empty(&signals.waiters))
-        return MINI_SOMEDAY;
-    return until;
 }
 
 /* ---- start and stop ---- */
 
-static int start(
-    struct mini_executor *executor, const struct mini_options *options) {
+static int start(struct mini_executor *executor) {
     struct mini_executor *nobody = NULL;
-    (void)options;
     if (executor->shard->index != 0 ||
         !atomic_compare_exchange_strong(&signals.owner, &nobody, executor))
         return 0;
@@ -158,8 +131,7 @@ static int start(
     signals.unclaimed = 0;
     atomic_store(&signals.came, 0);
     atomic_store(&signals.ending, false);
-    for (size_t i = 0; i < sizeof caught_always / sizeof *caught_always; i++)
-        catch_signal(caught_always[i]);
+    catch_all(CAUGHT);
     return 0;
 }
 
@@ -173,7 +145,7 @@ static void stop(struct mini_executor *executor) {
 }
 
 const struct mini_poller mini_signal_poller = {
-    .start = start, .stop = stop, .turn = look, .next = next};
+    .start = start, .stop = stop, .turn = look};
 
 /* ---- the end of a run ---- */
 
@@ -183,11 +155,10 @@ void mini_shutdown(void) {
 }
 
 void mini_linger(struct mini_executor *executor) {
-    struct mini_smp *smp = executor->shard->smp;
     struct mini_timer limit = {0};
-    uint64_t drain = smp->options.drain ? smp->options.drain : DRAIN;
-    if (!atomic_load(&smp->graceful)) return;
-    mini_timer_start(executor, &limit, mini_now() + drain);
+    uint64_t drain = executor->options.drain;
+    if (!atomic_load(&executor->shard->smp->graceful)) return;
+    mini_timer_start(executor, &limit, mini_now() + (drain ? drain : DRAIN));
     while (executor->alive > 0 && mini_list_linked(&limit.link))
         mini_step(executor);
     mini_wheel_cancel(&executor->wheel, &limit);

@@ -49,7 +49,7 @@
 struct mini_signal_wait {
     struct mini_remote remote; /**< to shard 0, where signals come in */
     struct mini_wait wait; /**< there */
-    sigset_t set; /**< a copy */
+    uint64_t set; /**< bit n - 1: signal n */
 };
 
 /** The row that takes signals in. */

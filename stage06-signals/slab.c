@@ -6,13 +6,9 @@
 
 #define CHUNK_BYTES 65536
 
-struct mini_block {
-    struct mini_block *next;
-};
-
 /* What malloc gave: many blocks, or one large one, behind this link. */
 struct chunk {
-    _Alignas(MINI_SLAB_STEP) struct mini_list link;
+    _Alignas(max_align_t) struct mini_list link;
 };
 
 void mini_slab_init(struct mini_slab *slab) {
@@ -31,26 +27,23 @@ static size_t class_of(size_t size) {
     return (size + MINI_SLAB_STEP - 1) / MINI_SLAB_STEP;
 }
 
-/* The end of a chunk too small for this block is given up. */
+/* From its end on; what is left and too small for this block is given up. */
 static void *carve(struct mini_slab *slab, size_t bytes) {
     if (slab->fresh_bytes < bytes) {
-        char *chunk = new_chunk(slab, CHUNK_BYTES);
+        void *chunk = new_chunk(slab, CHUNK_BYTES);
         if (!chunk) return NULL;
         slab->fresh = chunk;
         slab->fresh_bytes = CHUNK_BYTES;
     }
-    void *block = slab->fresh;
-    slab->fresh += bytes;
     slab->fresh_bytes -= bytes;
-    return block;
+    return slab->fresh + slab->fresh_bytes;
 }
 
 void *mini_slab_alloc(struct mini_slab *slab, size_t size) {
     if (size > MINI_SLAB_MAX) return new_chunk(slab, size);
-    struct mini_block **list = &slab->free[class_of(size)];
-    struct mini_block *block = *list;
+    void **list = &slab->free[class_of(size)], **block = *list;
     if (!block) return carve(slab, class_of(size) * MINI_SLAB_STEP);
-    *list = block->next;
+    *list = *block;
     return block;
 }
 
@@ -61,9 +54,8 @@ void mini_slab_free(struct mini_slab *slab, void *memory, size_t size) {
         free(chunk);
         return;
     }
-    struct mini_block *block = memory;
-    block->next = slab->free[class_of(size)];
-    slab->free[class_of(size)] = block;
+    *(void **)memory = slab->free[class_of(size)];
+    slab->free[class_of(size)] = memory;
 }
 
 void mini_slab_destroy(struct mini_slab *slab) {

@@ -66,12 +66,11 @@ static inline size_t mini_spsc_push_many(
     struct mini_spsc *ring, void *const *items, size_t count) {
     /* relaxed: nobody else stores tail */
     size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    size_t room = ring->mask + 1 - (tail - ring->head_seen);
-    if (room < count) {
+    if (ring->mask + 1 - (tail - ring->head_seen) < count) {
         /* pairs with the store of head in mini_spsc_pop_many: the slots it
          * frees have been read; seq_cst for mini_spsc_announce */
         ring->head_seen = atomic_load(&ring->head);
-        room = ring->mask + 1 - (tail - ring->head_seen);
+        size_t room = ring->mask + 1 - (tail - ring->head_seen);
         count = room < count ? room : count;
     }
     for (size_t i = 0; i < count; i++)
@@ -87,12 +86,11 @@ static inline size_t mini_spsc_pop_many(
     struct mini_spsc *ring, void **items, size_t count) {
     /* relaxed: nobody else stores head */
     size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    size_t there = ring->tail_seen - head;
-    if (there < count) {
+    if (ring->tail_seen - head < count) {
         /* pairs with the store of tail in mini_spsc_push_many: the items are
          * there; seq_cst for mini_spsc_announce */
         ring->tail_seen = atomic_load(&ring->tail);
-        there = ring->tail_seen - head;
+        size_t there = ring->tail_seen - head;
         count = there < count ? there : count;
     }
     for (size_t i = 0; i < count; i++)

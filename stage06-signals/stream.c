@@ -107,7 +107,9 @@ struct mini_future *mini_accept_end(struct mini_accept_stream *stream) {
 
 /* The backend has put the buffer into the stream, if there is one. */
 static void received(struct mini_io *io, long result) {
-    if (result == -ENOBUFS) {
+    if (result == -ENOBUFS && io->done > 0) {
+        ; /* goes behind those that have none: it starts when it is asked */
+    } else if (result == -ENOBUFS) {
         io->starved = true;
         mini_self->stats.starved++;
         mini_list_push(&mini_self->io->buffers->starved, &io->link);
@@ -145,8 +147,7 @@ static MINI_POLL(recv_end_poll) {
 }
 
 void mini_recv_stream(struct mini_recv_stream *slot, int fd) {
-    (void)MINI_IO(&slot->io, "mini_recv_stream", MINI_OP_RECV_LEASE, .fd = fd,
-        .notify = received);
+    (void)MINI_IO(&slot->io, MINI_OP_RECV_LEASE, .fd = fd, .notify = received);
 }
 
 struct mini_future *mini_recv_next(struct mini_recv_stream *stream) {

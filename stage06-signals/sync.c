@@ -56,8 +56,7 @@ static MINI_POLL(event_poll) {
 
 struct mini_future *mini_event_wait(
     struct mini_wait *slot, struct mini_event *event) {
-    return MINI_MAKE(
-        struct mini_wait, slot, event_poll, "mini_event_wait", .target = event);
+    return MINI_MAKE(slot, event_poll, .target = event);
 }
 
 void mini_semaphore_init(struct mini_semaphore *semaphore, size_t units) {
@@ -91,6 +90,5 @@ static MINI_POLL(semaphore_poll) {
 
 struct mini_future *mini_semaphore_wait(
     struct mini_wait *slot, struct mini_semaphore *semaphore, size_t units) {
-    return MINI_MAKE(struct mini_wait, slot, semaphore_poll,
-        "mini_semaphore_wait", .target = semaphore, .units = units);
+    return MINI_MAKE(slot, semaphore_poll, .target = semaphore, .units = units);
 }

@@ -17,11 +17,11 @@ struct mini_future *mini_send_to(struct mini_datagram *slot, int fd,
     const void *buffer, size_t length, const struct sockaddr *address,
     socklen_t address_length) {
     if (address_length > sizeof slot->peer)
-        address_length = 0; /* -EDESTADDRREQ */
+        address_length = 1; /* -EINVAL; with 0 it would go to the peer of a
+                               connected socket */
     memcpy(&slot->peer, address, address_length);
     describe(slot, buffer, length, address_length);
-    return MINI_IO(&slot->io, "mini_send_to", MINI_OP_SENDMSG, .fd = fd,
-        .from = &slot->header);
+    return MINI_IO(&slot->io, MINI_OP_SENDMSG, .fd = fd, .from = &slot->header);
 }
 
 /* What the kernel has written into the header, for those who ask. */
@@ -36,8 +36,8 @@ static MINI_POLL(recv_from_poll) {
 struct mini_future *mini_recv_from(
     struct mini_datagram *slot, int fd, void *buffer, size_t length) {
     describe(slot, buffer, length, sizeof slot->peer);
-    (void)MINI_IO(&slot->io, "mini_recv_from", MINI_OP_RECVMSG, .fd = fd,
-        .buffer = &slot->header);
+    (void)MINI_IO(
+        &slot->io, MINI_OP_RECVMSG, .fd = fd, .buffer = &slot->header);
     slot->io.future.poll = recv_from_poll;
     return &slot->io.future;
 }

@@ -35,6 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -64,12 +65,16 @@ static bool in_child;
 /* As cmocka's, but good in a child process, too, which ends. */
 static void check_that(bool holds, const char *what, long found, int line) {
     if (holds) return;
+    unsigned lacks = mini_io_without;
+
+    mini_io_without = 0; /* for the tests that follow */
     if (in_child) {
-        fprintf(stderr, "%s:%d: %s [%s] %ld\n", __FILE__, line, what, variant,
-            found);
+        fprintf(stderr, "%s:%d: %s [%s; without %u] %ld\n", __FILE__, line,
+            what, variant, lacks, found);
         _exit(1);
     }
-    print_error("%s:%d: %s [%s] %ld\n", __FILE__, line, what, variant, found);
+    print_error("%s:%d: %s [%s; without %u] %ld\n", __FILE__, line, what,
+        variant, lacks, found);
     fail();
 }
 
@@ -4322,6 +4327,2856 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
 
 #endif
 
+/* ---- without what a kernel may lack ------------------------------------- */
+
+/* Runs TEST with each set of features that a kernel may have; poll(2) has none
+ * of them anyway. */
+static void each_kernel(void (*test)(void)) {
+    static const unsigned lacks[] = {0, MINI_BUFFER_RING,
+        MINI_MULTISHOT | MINI_BUFFER_RING, MINI_ZERO_COPY, MINI_SPLICE,
+        MINI_MULTISHOT | MINI_BUFFER_RING | MINI_ZERO_COPY | MINI_SPLICE};
+    const char *backend = getenv("MINI_IO");
+    bool once = backend && strcmp(backend, "poll") == 0;
+
+    for (size_t i = 0; i < (once ? 1 : COUNT_OF(lacks)); i++) {
+        mini_io_without = lacks[i];
+        variant[0] = '\0';
+        test();
+    }
+    mini_io_without = 0;
+}
+
+/* ---- G5.1: files -------------------------------------------------------- */
+
+enum { FILE_BYTES = 200000 };
+struct files {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_statx look;
+    int dir, fd, other;
+    char *bytes, *back; /* FILE_BYTES and more of each */
+};
+
+static char folder_name[64];
+
+/* A new directory's descriptor. */
+static int make_folder(void) {
+    strcpy(folder_name, "/tmp/miniss-test-XXXXXX");
+    must(mkdtemp(folder_name) != NULL, "mkdtemp");
+    int dir = open(folder_name, O_RDONLY);
+
+    must(dir >= 0, "open a directory");
+    return dir;
+}
+
+static void remove_folder(int dir) {
+    close(dir);
+    rmdir(folder_name);
+}
+
+static char *patterned(size_t size) {
+    char *bytes = malloc(size);
+
+    must(bytes != NULL, "malloc");
+    for (size_t i = 0; i < size; i++) bytes[i] = pattern(i);
+    return bytes;
+}
+
+/* A file in DIR with SIZE bytes of the pattern; open for reading, and with no
+ * name any more. */
+static int make_file(int dir, size_t size) {
+    char *bytes = patterned(size + 1);
+    int fd = openat(dir, "made", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    must(fd >= 0 && write(fd, bytes, size) == (ssize_t)size, "make a file");
+    must(unlinkat(dir, "made", 0) == 0, "unlink");
+    free(bytes);
+    return fd;
+}
+
+static mini_poll files_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_openat(&self->io, self->dir, "new",
+        O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
+    self->fd = (int)MINI_RESULT;
+    NOTE(fcntl(self->fd, F_GETFD));
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, FILE_BYTES, 0));
+    NOTE((long)self->io.done);
+    STEP(mini_read_exact(&self->io, self->fd, self->back, FILE_BYTES, 0));
+    NOTE((long)self->io.done);
+    NOTE(memcmp(self->back, self->bytes, FILE_BYTES));
+    STEP(mini_read_exact(
+        &self->io, self->fd, self->back, FILE_BYTES, FILE_BYTES - 7));
+    NOTE((long)self->io.done);
+    NOTE(memcmp(self->back, self->bytes + FILE_BYTES - 7, 7));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 5, FILE_BYTES));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 5, FAR));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 0, 0));
+    /* none of these has moved where it stands; these do */
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 10, -1));
+    STEP(mini_read_exact(&self->io, self->fd, self->back + 10, FILE_BYTES, -1));
+    NOTE(memcmp(self->back, self->bytes, FILE_BYTES));
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, 9000, -1));
+    STEP(mini_read_exact(&self->io, self->fd, self->back, 9999, FILE_BYTES));
+    NOTE(memcmp(self->back, self->bytes, 9000));
+    STEP(mini_fsync(&self->io, self->fd));
+    STEP(mini_close(&self->io, self->fd));
+    NOTE(fcntl(self->fd, F_GETFD));
+    MINI_END(0);
+}
+
+static void write_and_read_files(void) {
+    struct files self = {.future = MINI_FUTURE(files_script, "files"),
+        .dir = make_folder(),
+        .bytes = patterned(FILE_BYTES),
+        .back = malloc(FILE_BYTES + 10)};
+
+    check_equal(run(&self.future, virtual_clock()), 0);
+    assert_notes(FD_CLOEXEC, FILE_BYTES, FILE_BYTES, FILE_BYTES, FILE_BYTES, 0,
+        7, 7, 0, 0, 0, 0, 10, FILE_BYTES - 10, 0, 9000, 9000, 0, 0, 0, -1);
+    struct stat status;
+    mode_t mask = umask(0);
+
+    umask(mask);
+    check_equal(fstatat(self.dir, "new", &status, 0), 0);
+    check_equal(status.st_mode, S_IFREG | (0640 & ~mask));
+    check_equal(unlinkat(self.dir, "new", 0), 0);
+    remove_folder(self.dir);
+    free(self.bytes);
+    free(self.back);
+}
+
+static void g5_1_files_are_written_and_read_to_the_end(void **state) {
+    (void)state;
+    each_kernel(write_and_read_files);
+}
+
+/* Whether LOOK says what fstat(2) says. */
+static bool looks_like(const struct mini_statx *look, int fd) {
+    struct stat status;
+
+    must(fstat(fd, &status) == 0, "fstat");
+    return look->size == (uint64_t)status.st_size &&
+        look->mode == status.st_mode &&
+        look->modified ==
+        (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+}
+
+static mini_poll statx_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    STEP(mini_statx(&self->look, self->dir, "it"));
+    NOTE((long)self->look.size);
+    NOTE(self->look.mode == (S_IFREG | 0640));
+    NOTE(self->look.modified == INT64_C(1234567890) * 1000000000 + 987654321);
+    self->look.size = 99;
+    STEP(mini_statx(&self->look, self->fd, ""));
+    NOTE(looks_like(&self->look, self->fd));
+    STEP(mini_statx(&self->look, self->dir, ""));
+    NOTE(looks_like(&self->look, self->dir));
+    STEP(mini_statx(&self->look, AT_FDCWD, folder_name));
+    NOTE(looks_like(&self->look, self->dir));
+    STEP(mini_statx(&self->look, AT_FDCWD, "")); /* where we are */
+    NOTE(looks_like(&self->look, self->other));
+    STEP(mini_statx(&self->look, self->dir, "link")); /* what it points to */
+    NOTE(looks_like(&self->look, self->fd));
+    self->look.size = 99;
+    STEP(mini_statx(&self->look, self->dir, "none"));
+    STEP(mini_statx(&self->look, self->dir, "it/none"));
+    NOTE((long)self->look.size);
+    MINI_END(0);
+}
+
+static void look_at_files(void) {
+    struct files self = {.future = MINI_FUTURE(statx_script, "statx"),
+        .dir = make_folder(),
+        .other = open(".", O_RDONLY)};
+    struct timespec times[2] = {{111, 222}, {1234567890, 987654321}};
+
+    self.fd = openat(self.dir, "it", O_RDWR | O_CREAT, 0600);
+    check_equal(fchmod(self.fd, 0640), 0);
+    check_equal(ftruncate(self.fd, 12345), 0);
+    check_equal(futimens(self.fd, times), 0);
+    check_equal(symlinkat("it", self.dir, "link"), 0);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    unlinkat(self.dir, "it", 0);
+    unlinkat(self.dir, "link", 0);
+    remove_folder(self.dir);
+    close(self.fd);
+    close(self.other);
+    assert_notes(
+        0, 12345, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, -ENOENT, -ENOTDIR, 99);
+}
+
+static void g5_1_statx_by_path_and_by_descriptor(void **state) {
+    (void)state;
+    each_kernel(look_at_files);
+}
+
+static mini_poll file_errors_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    STEP(mini_openat(&self->io, self->dir, "none", O_RDONLY, 0));
+    STEP(mini_openat(&self->io, self->dir, ".", O_WRONLY, 0));
+    STEP(mini_openat(&self->io, self->dir, "it", O_RDWR | O_CREAT | O_EXCL, 0));
+    STEP(mini_openat(&self->io, self->dir, "it/x", O_RDONLY, 0));
+    STEP(mini_openat(&self->io, -1, "it", O_RDONLY, 0));
+    STEP(mini_openat(&self->io, self->fd, "it", O_RDONLY, 0));
+    MINI_AWAIT(mini_openat(&self->io, self->dir, "it", O_RDONLY, 0));
+    self->other = (int)MINI_RESULT;
+    STEP(mini_write_all(&self->io, self->other, "no", 2, 0));
+    NOTE((long)self->io.done);
+    STEP(mini_write_all(&self->io, self->other, "no", 2, -1));
+    STEP(mini_close(&self->io, self->other));
+    STEP(mini_close(&self->io, self->other));
+    STEP(mini_read_exact(&self->io, self->dir, self->back, 5, 0));
+    STEP(mini_fsync(&self->io, self->other));
+    /* a limit in the midst of it: a part, and then an error */
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, FILE_BYTES, 1000));
+    NOTE((long)self->io.done);
+    STEP(mini_write(&self->io, self->fd, self->bytes, 9, FILE_BYTES));
+    MINI_END(0);
+}
+
+static void refused_files(void) {
+    struct files self = {.future = MINI_FUTURE(file_errors_script, "errors"),
+        .dir = make_folder(),
+        .bytes = patterned(FILE_BYTES),
+        .back = malloc(FILE_BYTES)};
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, handler;
+    struct rlimit before, limit;
+
+    self.fd = openat(self.dir, "it", O_RDWR | O_CREAT, 0600);
+    sigaction(SIGXFSZ, &ignore, &handler);
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = before;
+    limit.rlim_cur = 100000;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    long result = run(&self.future, virtual_clock());
+
+    setrlimit(RLIMIT_FSIZE, &before);
+    sigaction(SIGXFSZ, &handler, NULL);
+    unlinkat(self.dir, "it", 0);
+    close(self.fd);
+    remove_folder(self.dir);
+    free(self.bytes);
+    free(self.back);
+    check_equal(result, 0);
+    assert_notes(-ENOENT, -EISDIR, -EEXIST, -ENOTDIR, -EBADF, -ENOTDIR, -EBADF,
+        0, -EBADF, 0, -EBADF, -EISDIR, -EBADF, -EFBIG, 99000, -EFBIG);
+}
+
+static void g5_1_what_files_refuse_is_told(void **state) {
+    (void)state;
+    each_kernel(refused_files);
+}
+
+static mini_poll full_disk_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+
+    MINI_BEGIN;
+    STEP(mini_write_all(&self->io, self->fd, self->bytes, FILE_BYTES, 0));
+    NOTE((long)self->io.done);
+    STEP(mini_write_all(&self->io, self->fd, "x", 1, -1));
+    STEP(mini_write(&self->io, self->fd, "x", 1, -1));
+    STEP(
+        mini_read_exact(&self->io, self->fd, self->back, 100, -1)); /* zeroes */
+    MINI_END(self->back[0] | self->back[99]);
+}
+
+static void full_disk(void) {
+    struct files self = {.future = MINI_FUTURE(full_disk_script, "full"),
+        .fd = open("/dev/full", O_RDWR),
+        .bytes = patterned(FILE_BYTES),
+        .back = malloc(100)};
+
+    long result = self.fd < 0 ? 0 : run(&self.future, virtual_clock());
+
+    free(self.bytes);
+    free(self.back);
+    if (self.fd < 0) skip();
+    close(self.fd);
+    check_equal(result, 0);
+    assert_notes(-ENOSPC, 0, -ENOSPC, -ENOSPC, 100);
+}
+
+static void g5_1_a_full_disk_is_enospc(void **state) {
+    (void)state;
+    each_kernel(full_disk);
+}
+
+/* ---- G5.2: files -------------------------------------------------------- */
+
+enum { FILES = 8 };
+struct opening {
+    struct script script;
+    struct mini_io io[FILES];
+    struct mini_statx look;
+    struct mini_task *task[FILES];
+    long opened, cancelled, other;
+    char byte;
+};
+
+static mini_poll no_start_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct opening *self = MINI_SELF(struct opening);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    self->task[0] = background(
+        mini_openat(&self->io[0], s->fd[0], "new", O_RDWR | O_CREAT, 0600));
+    self->task[1] =
+        background(mini_write_all(&self->io[1], s->fd[1], "no", 2, 0));
+    self->task[2] =
+        background(mini_read_exact(&self->io[2], s->fd[1], s->buffer, 9, -1));
+    self->task[3] = background(mini_fsync(&self->io[3], s->fd[1]));
+    self->task[4] = background(mini_statx(&self->look, s->fd[0], ""));
+    for (s->i = 0; s->i < 5; s->i++) mini_cancel(self->task[s->i]);
+    for (s->i = 0; s->i < 5; s->i++)
+        STEP(mini_join(&s->join, self->task[s->i]));
+    SETTLE(s);
+    NOTE(faccessat(s->fd[0], "new", F_OK, 0));
+    NOTE((long)lseek(s->fd[1], 0, SEEK_CUR));
+    NOTE((long)lseek(s->fd[1], 0, SEEK_END));
+    MINI_END(0);
+}
+
+static void cancelled_files_never_start(void) {
+    struct opening self = {
+        .script.future = MINI_FUTURE(no_start_script, "no_start")};
+    int dir = make_folder();
+
+    self.script.fd[0] = dir;
+    self.script.fd[1] = make_file(dir, 0);
+    check_equal(run(&self.script.future, virtual_clock()), 0);
+    close(self.script.fd[1]);
+    remove_folder(dir);
+    assert_notes(
+        -ECANCELED, -ECANCELED, -ECANCELED, -ECANCELED, -ECANCELED, -1, 0, 0);
+}
+
+static void g5_2_a_file_operation_cancelled_early_never_starts(void **state) {
+    (void)state;
+    each_kernel(cancelled_files_never_start);
+}
+
+/* More than there are helpers, so that some wait in line. */
+static mini_poll opening_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct opening *self = MINI_SELF(struct opening);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    for (s->i = 0; s->i < 300; s->i++) {
+        for (int i = 0; i < FILES; i++)
+            self->task[i] = background(
+                mini_openat(&self->io[i], s->fd[0], i % 2 ? "." : "new",
+                    i % 2 ? O_RDONLY : O_RDWR | O_CREAT, 0600));
+        for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
+        if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        for (int i = 0; i < FILES; i++) mini_cancel(self->task[i]);
+        for (s->j = 0; s->j < FILES; s->j++) {
+            MINI_AWAIT(mini_join(&s->join, self->task[s->j]));
+            if (MINI_RESULT >= 0) {
+                self->opened++;
+                must(close((int)MINI_RESULT) == 0, "no descriptor");
+            } else {
+                self->cancelled += MINI_RESULT == -ECANCELED;
+                self->other += MINI_RESULT != -ECANCELED;
+            }
+        }
+        unlinkat(s->fd[0], "new", 0);
+    }
+    MINI_END(self->other);
+}
+
+static void cancelled_opens(void) {
+    struct opening self = {
+        .script.future = MINI_FUTURE(opening_script, "opening")};
+    int dir = make_folder();
+
+    self.script.fd[0] = dir;
+    check_equal(run(&self.script.future, real_clock(1)), 0); /* counts, too */
+    remove_folder(dir);
+    check_equal(self.opened + self.cancelled, 300 * FILES);
+    check(self.opened > 0 && self.cancelled > 0);
+}
+
+static void g5_2_cancel_races_with_openat_and_no_descriptor_is_lost(
+    void **state) {
+    (void)state;
+    each_kernel(cancelled_opens);
+}
+
+/* A cancelled write_all says how many bytes of it are in the file. */
+static mini_poll cancelled_write_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct opening *self = MINI_SELF(struct opening);
+    struct script *s = &self->script;
+    static char many[1 << 16];
+
+    MINI_BEGIN;
+    for (s->i = 0; s->i < 200; s->i++) {
+        must(ftruncate(s->fd[1], 0) == 0, "ftruncate");
+        memset(many, 'w', sizeof many);
+        self->task[0] = background(
+            mini_write_all(&self->io[0], s->fd[1], many, sizeof many, 0));
+        for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
+        if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        mini_cancel(self->task[0]);
+        MINI_AWAIT(mini_join(&s->join, self->task[0]));
+        memset(many, '?', sizeof many); /* ours again */
+        s->sum = (long)lseek(s->fd[1], 0, SEEK_END);
+        self->opened += MINI_RESULT > 0;
+        self->other +=
+            MINI_RESULT == -ECANCELED ? s->sum != 0 : MINI_RESULT != s->sum;
+        self->other += s->sum != (long)self->io[0].done;
+        if (s->sum == 0) continue;
+        must(pread(s->fd[1], &self->byte, 1, s->sum - 1) == 1, "pread");
+        self->other += self->byte != 'w';
+    }
+    MINI_END(self->other);
+}
+
+static void cancelled_writes(void) {
+    struct opening self = {
+        .script.future = MINI_FUTURE(cancelled_write_script, "writing")};
+    int dir = make_folder();
+
+    self.script.fd[1] = make_file(dir, 0);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    close(self.script.fd[1]);
+    remove_folder(dir);
+    check(self.opened > 0);
+}
+
+static void g5_2_a_cancelled_write_says_what_is_in_the_file(void **state) {
+    (void)state;
+    each_kernel(cancelled_writes);
+}
+
+/* ---- G5.1: datagrams ---------------------------------------------------- */
+
+/* Two sockets of a family, or connected ones of AF_UNIX. */
+struct post {
+    struct mini_future future;
+    struct mini_datagram out, in;
+    struct mini_io readable;
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_timeout timeout;
+    struct mini_join join;
+    struct mini_task *task;
+    int fd[3];
+    struct sockaddr_storage address[3];
+    socklen_t size;
+    char buffer[256];
+    long i, j, got, wrong;
+};
+
+static bool is_from(const struct post *self, int who) {
+    return self->in.peer_length == self->size &&
+        memcmp(&self->in.peer, &self->address[who], self->size) == 0;
+}
+
+/* By who is 0 to who is 1. */
+static struct mini_future *send_post(
+    struct post *self, const char *text, size_t length) {
+    return mini_send_to(&self->out, self->fd[0], text, length,
+        (struct sockaddr *)&self->address[1], self->size);
+}
+
+static struct mini_future *receive_post(struct post *self, size_t length) {
+    return mini_recv_from(&self->in, self->fd[1], self->buffer, length);
+}
+
+static mini_poll post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+    static char large[70000];
+
+    MINI_BEGIN;
+    STEP(send_post(self, "hello", 5));
+    STEP(receive_post(self, 200));
+    NOTE(self->in.truncated);
+    NOTE(is_from(self, 0));
+    STEP(send_post(self, "", 0)); /* an empty one is one, too */
+    self->in.peer_length = 99;
+    STEP(receive_post(self, 200));
+    NOTE(self->in.truncated);
+    NOTE(is_from(self, 0));
+    STEP(send_post(self, "cut short", 9)); /* what does not fit is lost */
+    STEP(send_post(self, "next", 4));
+    STEP(receive_post(self, 3));
+    NOTE(self->in.truncated);
+    NOTE(is_from(self, 0));
+    STEP(receive_post(self, 4));
+    NOTE(self->in.truncated);
+    STEP(send_post(self, "all of it", 9));
+    STEP(receive_post(self, 0));
+    NOTE(self->in.truncated);
+    NOTE(memcmp(self->buffer, "next", 4) == 0);
+    /* one that waits, and the answer to it */
+    self->task = background(receive_post(self, 200));
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    NOTE(ended(&self->in.io.future));
+    STEP(send_post(self, "ping", 4));
+    STEP(mini_join(&self->join, self->task));
+    STEP(mini_send_to(&self->out, self->fd[1], "pong", 4,
+        (struct sockaddr *)&self->in.peer, self->in.peer_length));
+    STEP(mini_recv_from(&self->in, self->fd[0], self->buffer, 200));
+    NOTE(is_from(self, 1));
+    NOTE(memcmp(self->buffer, "pong", 4) == 0);
+    STEP(send_post(self, large, sizeof large));
+    STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
+        (struct sockaddr *)&self->address[1], 1));
+    MINI_END(0);
+}
+
+static void post(const char *host) {
+    struct post self = {.future = MINI_FUTURE(post_script, "post")};
+
+    for (int i = 0; i < 2; i++) {
+        self.size = sizeof self.address[i];
+        self.fd[i] = mini_bind(host, 0, SOCK_DGRAM, false);
+        if (self.fd[i] < 0) { /* there is no IPv6 here */
+            check(i == 0 && strcmp(host, "::1") == 0);
+            return;
+        }
+        set_nonblocking(self.fd[i], i);
+        check_equal(getsockname(self.fd[i], (struct sockaddr *)&self.address[i],
+                        &self.size),
+            0);
+    }
+    snprintf(variant, sizeof variant, "%s", host);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    close_pair(self.fd);
+    assert_notes(5, 5, 0, 1, 0, 0, 0, 1, 9, 4, 3, 1, 1, 4, 0, 9, 0, 1, 1, 0, 4,
+        4, 4, 4, 1, 1, -EMSGSIZE, -EINVAL);
+}
+
+static void post_by_ipv4(void) { post("127.0.0.1"); }
+static void post_by_ipv6(void) { post("::1"); }
+
+static void g5_1_datagrams_and_whom_they_are_from(void **state) {
+    (void)state;
+    each_kernel(post_by_ipv4);
+    each_kernel(post_by_ipv6);
+}
+
+/* Of AF_UNIX, and connected: to nobody by name, but with an address of a size
+ * that none can have to nobody at all. */
+static mini_poll odd_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+    static char large[sizeof(struct sockaddr_storage) + 100];
+
+    MINI_BEGIN;
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "hello", 5, (struct sockaddr *)large, 0));
+    STEP(receive_post(self, 200));
+    NOTE(self->in.truncated);
+    NOTE(self->in.peer_length <= sizeof(sa_family_t)); /* has no name */
+    memcpy(large, &self->address[1], self->size);
+    STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
+        (struct sockaddr *)large, sizeof(struct sockaddr_storage) + 1));
+    STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
+        (struct sockaddr *)large, sizeof large));
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "no", 2, (struct sockaddr *)large, UINT_MAX));
+    NOTE((long)drain(self->fd[1], -1));
+    /* the same of IPv4, connected */
+    STEP(mini_send_to(&self->out, self->fd[2], "no", 2,
+        (struct sockaddr *)large, sizeof(struct sockaddr_storage) + 1));
+    MINI_END(0);
+}
+
+static void odd_post(void) {
+    struct post self = {.future = MINI_FUTURE(odd_post_script, "odd_post")};
+    int to = mini_bind(NULL, 0, SOCK_DGRAM, false);
+
+    check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+    self.fd[2] = mini_bind(NULL, 0, SOCK_DGRAM, false);
+    self.size = sizeof self.address[1];
+    check(to >= 0 && self.fd[2] >= 0);
+    getsockname(to, (struct sockaddr *)&self.address[1], &self.size);
+    check_equal(
+        connect(self.fd[2], (struct sockaddr *)&self.address[1], self.size), 0);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    size_t arrived = drain(to, -1);
+
+    close_pair(self.fd);
+    close(self.fd[2]);
+    close(to);
+    assert_notes(5, 5, 0, 1, -EINVAL, -EINVAL, -EINVAL, 0, -EINVAL);
+    check_equal(arrived, 0);
+}
+
+static void g5_1_datagrams_to_an_address_too_large_go_nowhere(void **state) {
+    (void)state;
+    each_kernel(odd_post);
+}
+
+/* ---- G5.2: datagrams ---------------------------------------------------- */
+
+static mini_poll cancelled_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    memset(self->buffer, 'c', sizeof self->buffer);
+    for (; self->i < 2; self->i++) { /* when it waits, and in the same turn */
+        self->task = background(receive_post(self, 200));
+        if (self->i == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        if (self->i == 1) MINI_AWAIT(mini_yield(&self->yield));
+        NOTE(ended(&self->in.io.future));
+        mini_cancel(self->task);
+        STEP(mini_join(&self->join, self->task));
+    }
+    STEP(mini_timeout(&self->timeout, receive_post(self, 200), MINI_MS));
+    self->task = background(receive_post(self, 200)); /* before it starts */
+    mini_cancel(self->task);
+    STEP(mini_join(&self->join, self->task));
+    raw_send(self->fd[0], "late", 4);
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    for (self->j = 0; self->j < 200; self->j++)
+        self->wrong += self->buffer[self->j] != 'c';
+    NOTE(self->wrong);
+    STEP(receive_post(self, 200));
+    MINI_END(0);
+}
+
+static void cancelled_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {
+            .future = MINI_FUTURE(cancelled_post_script, "post")};
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[1], nonblocking);
+        check_equal(run(&self.future, virtual_clock()), 0);
+        close_pair(self.fd);
+        assert_notes(
+            0, -ECANCELED, 0, -ECANCELED, -ETIMEDOUT, -ECANCELED, 0, 4);
+    }
+}
+
+static void g5_2_a_cancelled_recv_from_leaves_the_datagram(void **state) {
+    (void)state;
+    each_kernel(cancelled_post);
+}
+
+/* AF_UNIX loses none by itself: its sender waits. Each says which it is, and
+ * has a length of its own. */
+enum { LETTERS = 2000 };
+
+static void *post_sender(void *argument) {
+    int fd = *(int *)argument;
+
+    for (int i = 0; i < LETTERS; i++) {
+        char text[256] = {0};
+
+        memcpy(text, &i, sizeof i);
+        raw_send(fd, text, sizeof i + (size_t)i % 200);
+        if (i % 3 == 0) nanosleep(&(struct timespec){0, 40000}, NULL);
+    }
+    raw_send(fd, "", 0);
+    return NULL;
+}
+
+static mini_poll timed_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    for (;;) {
+        MINI_AWAIT(mini_timeout(&self->timeout,
+            receive_post(self, sizeof self->buffer), 10 * MINI_US));
+        if (MINI_RESULT == -ETIMEDOUT) continue;
+        if (MINI_RESULT <= 0) break;
+        int which;
+        memcpy(&which, self->buffer, sizeof which);
+        self->wrong += which != self->got ||
+            MINI_RESULT != (long)sizeof which + which % 200;
+        self->got++;
+    }
+    NOTE(MINI_RESULT);
+    NOTE(self->wrong);
+    MINI_END(self->got);
+}
+
+static void timed_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {.future = MINI_FUTURE(timed_post_script, "post")};
+        pthread_t thread;
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[1], nonblocking);
+        check_equal(pthread_create(&thread, NULL, post_sender, &self.fd[0]), 0);
+        long got = run(&self.future, real_clock(1));
+
+        pthread_join(thread, NULL);
+        close_pair(self.fd);
+        assert_notes(0, 0);
+        check_equal(got, LETTERS);
+    }
+}
+
+static void g5_2_timeouts_race_with_datagrams_and_none_is_lost(void **state) {
+    (void)state;
+    each_kernel(timed_post);
+}
+
+/* ---- G5.1: helper threads ----------------------------------------------- */
+
+/* A gate that calls wait at, on helper threads; open for good. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    bool open;
+    atomic_int waiting; /* calls that have come to it */
+};
+
+#define CLOSED_GATE \
+    { .lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER }
+
+static void open_gate(struct gate *gate) {
+    pthread_mutex_lock(&gate->lock);
+    gate->open = true;
+    pthread_cond_broadcast(&gate->opened);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+/* A call for a helper. */
+struct errand {
+    struct mini_io io;
+    struct gate *gate; /* NULL: it does not wait */
+    long result;
+    pthread_t thread; /* it ran on */
+    int runs;
+    struct mini_task *task;
+};
+
+static long go(void *argument) {
+    struct errand *self = argument;
+
+    self->runs++;
+    self->thread = pthread_self();
+    errno = ENOENT; /* of no concern */
+    if (!self->gate) return self->result;
+    self->gate->waiting++;
+    pthread_mutex_lock(&self->gate->lock);
+    while (!self->gate->open)
+        pthread_cond_wait(&self->gate->opened, &self->gate->lock);
+    pthread_mutex_unlock(&self->gate->lock);
+    return self->result;
+}
+
+static struct mini_future *send_out(struct errand *errand) {
+    return mini_offload(&errand->io, go, errand);
+}
+
+enum { ERRANDS = 40, HELPERS = 4 };
+struct office {
+    struct mini_future future;
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_timeout timeout;
+    struct mini_join join;
+    struct mini_select select;
+    struct mini_remote remote[2];
+    struct mini_future *futures[ERRANDS];
+    struct mini_task *task;
+    struct gate *gate;
+    struct errand errand[ERRANDS];
+    long i, wrong;
+};
+
+/* All helpers have a call that waits at the gate. */
+#define UNTIL_WAITING(office, count) \
+    while ((office)->gate->waiting < (count)) \
+    MINI_AWAIT(mini_sleep(&(office)->sleep, MINI_MS))
+
+static mini_poll results_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    static const long results[] = {
+        0, 7, -1, -EAGAIN, -EINTR, -ECANCELED, LONG_MAX, LONG_MIN};
+
+    MINI_BEGIN;
+    for (; self->i < (long)COUNT_OF(results); self->i++) {
+        self->errand[self->i].result = results[self->i];
+        STEP(send_out(&self->errand[self->i]));
+        self->wrong += self->errand[self->i].runs != 1 ||
+            pthread_equal(self->errand[self->i].thread, pthread_self());
+    }
+    /* one after the other needs no more than one */
+    for (; self->i-- > 1;)
+        self->wrong += !pthread_equal(
+            self->errand[self->i].thread, self->errand[0].thread);
+    NOTE((long)mini_stats()->offloads);
+    MINI_END(self->wrong);
+}
+
+static void errands_have_results(void) {
+    static struct office self;
+
+    self = (struct office){.future = MINI_FUTURE(results_script, "results")};
+    check_equal(run(&self.future, virtual_clock()), 0);
+    assert_notes(0, 7, -1, -EAGAIN, -EINTR, -ECANCELED, LONG_MAX, LONG_MIN, 8);
+}
+
+static void g5_1_a_call_on_a_helper_thread_has_its_own_result(void **state) {
+    (void)state;
+    each_kernel(errands_have_results);
+}
+
+/* The shard goes on meanwhile; all calls are made once, on few threads. */
+static mini_poll many_errands_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    pthread_t threads[HELPERS];
+    int count = 0;
+
+    MINI_BEGIN;
+    for (int i = 0; i < ERRANDS; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = i};
+        self->futures[i] = send_out(&self->errand[i]);
+    }
+    self->task =
+        background(mini_join_all(&self->select, self->futures, ERRANDS));
+    UNTIL_WAITING(self, HELPERS);
+    for (; self->i < 100; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    NOTE(self->gate->waiting);
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->task));
+    for (int i = 0; i < ERRANDS; i++) {
+        int known = 0;
+
+        self->wrong += self->futures[i]->result != i;
+        self->wrong += self->errand[i].runs != 1;
+        while (known < count &&
+            !pthread_equal(threads[known], self->errand[i].thread))
+            known++;
+        if (known == count && count < HELPERS)
+            threads[count++] = self->errand[i].thread;
+        else
+            self->wrong += known == count;
+    }
+    NOTE(self->wrong);
+    MINI_END(count);
+}
+
+static void many_errands(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(many_errands_script, "many"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), HELPERS);
+    assert_notes(HELPERS, 0, 0);
+}
+
+static void g5_1_more_calls_than_helpers_wait_in_line(void **state) {
+    (void)state;
+    each_kernel(many_errands);
+}
+
+static long meet_at(void *argument) {
+    struct errand *self = argument;
+
+    self->runs++;
+    self->thread = pthread_self();
+    self->gate->waiting++;
+    while (self->gate->waiting < 2) sched_yield();
+    return self->result;
+}
+
+struct branch {
+    struct mini_future future;
+    struct mini_remote remote[2];
+    struct mini_future *both[2];
+    struct mini_select select;
+    struct errand errand[2];
+};
+
+static mini_poll branch(struct mini_future *future, struct mini_context cx) {
+    struct branch *self = MINI_SELF(struct branch);
+
+    MINI_BEGIN;
+    for (unsigned i = 0; i < 2; i++)
+        self->both[i] = mini_spawn_on(&self->remote[i], i,
+            mini_offload(&self->errand[i].io, meet_at, &self->errand[i]));
+    /* each waits until the other's is there, too */
+    STEP(mini_join_all(&self->select, self->both, 2));
+    NOTE(self->both[0]->result);
+    NOTE(self->both[1]->result);
+    NOTE(pthread_equal(self->errand[0].thread, self->errand[1].thread) != 0);
+    MINI_END(0);
+}
+
+static void two_branches(void) {
+    struct gate gate = CLOSED_GATE;
+    struct branch self = {.future = MINI_FUTURE(branch, "branch"),
+        .errand = {
+            {.gate = &gate, .result = 11}, {.gate = &gate, .result = -22}}};
+
+    check_equal(run(&self.future, real_clock(2)), 0);
+    assert_notes(-22, 11, -22, 0);
+}
+
+static void g5_1_each_shard_has_helpers_of_its_own(void **state) {
+    (void)state;
+    each_kernel(two_branches);
+}
+
+/* ---- G5.2: helper threads ----------------------------------------------- */
+
+static mini_poll cancelled_errands_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (int i = 0; i < HELPERS + 4; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = 50 + i};
+        self->errand[i].task = background(send_out(&self->errand[i]));
+    }
+    mini_cancel(self->errand[HELPERS + 3].task); /* before it starts */
+    UNTIL_WAITING(self, HELPERS);
+    mini_cancel(self->errand[HELPERS].task); /* the first in line */
+    mini_cancel(self->errand[HELPERS + 2].task); /* the last */
+    STEP(mini_join(&self->join, self->errand[HELPERS].task));
+    STEP(mini_join(&self->join, self->errand[HELPERS + 2].task));
+    STEP(mini_join(&self->join, self->errand[HELPERS + 3].task));
+    mini_cancel(self->errand[1].task); /* one that runs */
+    for (; self->i < 20; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    NOTE(ended(&self->errand[1].io.future));
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->errand[1].task));
+    for (self->i = 0; self->i < HELPERS + 4; self->i++) {
+        if (self->i == 1 || self->i == HELPERS || self->i > HELPERS + 1)
+            continue;
+        STEP(mini_join(&self->join, self->errand[self->i].task));
+    }
+    for (self->i = 0; self->i < HELPERS + 4; self->i++)
+        NOTE(self->errand[self->i].runs);
+    MINI_END(0);
+}
+
+static void cancelled_errands(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(cancelled_errands_script, "cancelled"),
+        .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(-ECANCELED, -ECANCELED, -ECANCELED, 0, 51, 50, 52, 53, 55, 1,
+        1, 1, 1, 0, 1, 0, 0);
+}
+
+static void g5_2_a_call_in_line_can_be_cancelled_one_that_runs_not(
+    void **state) {
+    (void)state;
+    each_kernel(cancelled_errands);
+}
+
+/* Opens the gate when it is cancelled, or after a time. */
+struct porter {
+    struct mini_future future;
+    struct mini_sleep sleep;
+    struct gate *gate;
+    uint64_t ns;
+};
+
+static mini_poll porter(struct mini_future *future, struct mini_context cx) {
+    struct porter *self = MINI_SELF(struct porter);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_sleep(&self->sleep, self->ns));
+    open_gate(self->gate);
+    MINI_END(0);
+}
+
+static mini_poll hasty_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    self->errand[0] = (struct errand){.gate = self->gate, .result = 5};
+    mini_detach(MINI_SPAWN(
+        struct porter, porter, .gate = self->gate, .ns = 20 * MINI_MS));
+    /* it runs, so its result is awaited, long after the time is up */
+    STEP(mini_timeout(&self->timeout, send_out(&self->errand[0]), MINI_MS));
+    NOTE(self->gate->open);
+    /* select: all of them run and are awaited */
+    for (int i = 0; i < 3; i++) {
+        self->errand[i] = (struct errand){.result = 10 + i};
+        self->futures[i] = send_out(&self->errand[i]);
+    }
+    MINI_AWAIT(mini_select(&self->select, self->futures, 3));
+    NOTE(MINI_RESULT >= 0 && MINI_RESULT < 3);
+    for (int i = 0; i < 3; i++) {
+        self->wrong += self->errand[i].runs != 1;
+        self->wrong += self->futures[i]->result != 10 + i;
+    }
+    MINI_END(self->wrong);
+}
+
+static void hasty(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(hasty_script, "hasty"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(5, 1, 1);
+}
+
+static void g5_2_a_call_that_runs_outlives_its_timeout(void **state) {
+    (void)state;
+    each_kernel(hasty);
+}
+
+/* More than there are helpers: one is the first, others are still in line or run
+ * at the gate, which opens when the losers have been cancelled. */
+static mini_poll choice_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (int i = 0; i < HELPERS + 6; i++) {
+        self->errand[i] = (struct errand){
+            .gate = i == 1 ? NULL : self->gate, .result = 10 + i};
+        self->futures[i] = send_out(&self->errand[i]);
+    }
+    self->task =
+        background(mini_select(&self->select, self->futures, HELPERS + 6));
+    UNTIL_WAITING(self, HELPERS); /* the fourth takes the winner's place */
+    for (; self->i < 20; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->task));
+    for (int i = 0; i < HELPERS + 6; i++) {
+        bool ran = i <= HELPERS;
+
+        self->wrong += self->errand[i].runs != ran;
+        self->wrong += self->futures[i]->result != (ran ? 10 + i : -ECANCELED);
+    }
+    MINI_END(self->wrong);
+}
+
+static void choice(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(choice_script, "choice"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(1);
+}
+
+static void g5_2_losers_of_a_select_on_helper_threads_are_awaited(
+    void **state) {
+    (void)state;
+    each_kernel(choice);
+}
+
+static mini_poll abandoned_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (int i = 0; i < HELPERS + 2; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = 1};
+        mini_detach(background(send_out(&self->errand[i])));
+    }
+    mini_detach(MINI_SPAWN(
+        struct porter, porter, .gate = self->gate, .ns = 3600 * MINI_SECOND));
+    UNTIL_WAITING(self, HELPERS);
+    MINI_END(3);
+}
+
+static void abandoned(void) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+
+    self = (struct office){
+        .future = MINI_FUTURE(abandoned_script, "abandoned"), .gate = &gate};
+    check_equal(run(&self.future, real_clock(1)), 3);
+    for (int i = 0; i < HELPERS + 2; i++) {
+        check_equal(self.errand[i].runs, i < HELPERS);
+        check_equal(
+            self.errand[i].io.future.result, i < HELPERS ? 1 : -ECANCELED);
+    }
+}
+
+static void g5_2_the_end_of_a_run_awaits_calls_that_run(void **state) {
+    (void)state;
+    each_kernel(abandoned);
+}
+
+/* Cancels at every distance. */
+static mini_poll errand_race_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    static long round;
+
+    MINI_BEGIN;
+    for (round = 0; round < 300; round++) {
+        for (int i = 0; i < 10; i++) {
+            self->errand[i] = (struct errand){.result = 10 + i};
+            self->errand[i].task = background(send_out(&self->errand[i]));
+        }
+        for (self->i = round % 4; self->i > 0; self->i--)
+            MINI_AWAIT(mini_sleep(&self->sleep, 1));
+        if (round / 4 % 2) MINI_AWAIT(mini_yield(&self->yield));
+        for (int i = 0; i < 10; i++) mini_cancel(self->errand[i].task);
+        for (self->i = 0; self->i < 10; self->i++) {
+            MINI_AWAIT(mini_join(&self->join, self->errand[self->i].task));
+            self->wrong += self->errand[self->i].runs == 1
+                ? MINI_RESULT != 10 + self->i
+                : MINI_RESULT != -ECANCELED;
+        }
+    }
+    MINI_END(self->wrong);
+}
+
+static void errand_race(void) {
+    static struct office self;
+
+    self = (struct office){.future = MINI_FUTURE(errand_race_script, "race")};
+    check_equal(run(&self.future, real_clock(1)), 0);
+}
+
+static void g5_2_cancel_races_with_calls_and_no_result_is_lost(void **state) {
+    (void)state;
+    each_kernel(errand_race);
+}
+
+/* ---- G1.11: helper threads and files ------------------------------------ */
+
+/* Each allocation of these fails in turn: that one operation is refused, and the
+ * same again is not. */
+static mini_poll poor_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    static struct mini_io io;
+    static long fd;
+
+    MINI_BEGIN;
+    mini_test_fail_alloc_after(self->i);
+    MINI_AWAIT(send_out(&self->errand[0]));
+    if (MINI_RESULT != 8) NOTE(MINI_RESULT);
+    MINI_AWAIT(mini_openat(&io, AT_FDCWD, "/dev/null", O_RDWR, 0));
+    if (MINI_RESULT < 0) NOTE(MINI_RESULT);
+    fd = MINI_RESULT;
+    NOTE(100 + mini_test_alloc_failed());
+    mini_test_fail_alloc_after(-1);
+    STEP(send_out(&self->errand[1]));
+    if (fd < 0) {
+        MINI_AWAIT(mini_openat(&io, AT_FDCWD, "/dev/null", O_RDWR, 0));
+        fd = MINI_RESULT;
+    }
+    STEP(mini_write_all(&io, (int)fd, "text", 4, -1));
+    close((int)fd);
+    MINI_END(self->errand[0].runs);
+}
+
+static void poor(void) {
+    static struct office self;
+    bool failed = true;
+
+    for (long i = 0; failed; i++) {
+        self = (struct office){.future = MINI_FUTURE(poor_script, "poor"),
+            .i = i,
+            .errand = {{.result = 8}, {.result = 9}}};
+        long runs = run(&self.future, virtual_clock());
+
+        snprintf(variant, sizeof variant, "allocation %ld", i);
+        failed = notes > 0 && noted[notes - 3] == 101;
+        check_equal(notes, 3 + failed);
+        if (failed) check_equal(noted[0], -ENOMEM);
+        check_equal(noted[notes - 3], 100 + failed);
+        check_equal(noted[notes - 2], 9);
+        check_equal(noted[notes - 1], 4);
+        check(runs == 1 || (runs == 0 && failed));
+        check(i < 20);
+    }
+}
+
+static void g1_11_a_helper_thread_without_memory_is_refused(void **state) {
+    (void)state;
+    each_kernel(poor);
+}
+
+/* ---- streams of bytes --------------------------------------------------- */
+
+/* One that sends SIZE bytes of the pattern from a thread, in parts of random
+ * sizes, and then ends or resets the connection. */
+struct source {
+    int fd;
+    size_t size;
+    uint32_t seed;
+    bool resets;
+};
+
+static void *source(void *argument) {
+    struct source *self = argument;
+    char part[9000];
+    size_t sent = 0;
+    uint32_t random = self->seed;
+
+    while (sent < self->size) {
+        random = random * 1664525u + 1013904223u;
+        size_t size = 1 + (random >> 8) % (random & 64 ? sizeof part : 50);
+
+        if (size > self->size - sent) size = self->size - sent;
+        for (size_t i = 0; i < size; i++) part[i] = pattern(sent + i);
+        for (size_t at = 0; at < size;) {
+            ssize_t done = write(self->fd, part + at, size - at);
+
+            must(done > 0 || errno == EINTR, "write");
+            if (done > 0) at += (size_t)done;
+        }
+        sent += size;
+        if (random % 7 == 0) sched_yield();
+    }
+    shutdown(self->fd, SHUT_WR);
+    return NULL;
+}
+
+/* A stream and what came over it. */
+struct sink {
+    struct mini_future future;
+    struct mini_recv_stream stream;
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_join join;
+    struct mini_timeout timeout;
+    struct mini_task *task;
+    struct mini_io io;
+    struct mini_buffer *kept[64];
+    int fd[2];
+    long i, j;
+    size_t got, wrong, held;
+    bool flag;
+};
+
+/* Counts what LEASE holds and whether it goes on where the last has ended. */
+static void take_lease(struct sink *self, struct mini_buffer *lease) {
+    self->wrong += lease->length == 0 || lease->length > MINI_BUFFER_BYTES;
+    for (uint32_t i = 0; i < lease->length; i++)
+        self->wrong += lease->data[i] != pattern(self->got++);
+}
+
+static mini_poll sink_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (;;) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        if (MINI_RESULT <= 0) break;
+        self->wrong += MINI_RESULT != (long)self->stream.lease->length;
+        take_lease(self, self->stream.lease);
+        /* in any order: some are kept for a while */
+        self->kept[self->held++] = self->stream.lease;
+        if (self->held < 5) continue;
+        mini_lease_return(self->kept[self->got % self->held]);
+        self->kept[self->got % self->held] = self->kept[self->held - 1];
+        self->held--;
+    }
+    NOTE(MINI_RESULT);
+    STEP(mini_recv_next(&self->stream)); /* and nothing more comes */
+    while (self->held > 0) mini_lease_return(self->kept[--self->held]);
+    STEP(mini_recv_end(&self->stream));
+    NOTE((long)self->wrong);
+    MINI_END((long)self->got);
+}
+
+static void stream_of(enum kind kind, bool nonblocking, size_t size) {
+    struct sink self = {.future = MINI_FUTURE(sink_script, "sink")};
+    pthread_t thread;
+    int fd[2];
+
+    open_pair(kind, nonblocking, fd);
+    set_nonblocking(fd[1], false);
+    self.fd[0] = fd[0];
+    struct source other = {.fd = fd[1], .size = size, .seed = (uint32_t)size};
+
+    check_equal(pthread_create(&thread, NULL, source, &other), 0);
+    long got = run(&self.future, real_clock(1));
+
+    pthread_join(thread, NULL);
+    close_pair(fd);
+    assert_notes(0, 0, 0, 0);
+    check_equal(got, size);
+}
+
+static void streams_in_order(void) {
+    static const size_t sizes[] = {0, 1, MINI_BUFFER_BYTES - 1,
+        MINI_BUFFER_BYTES, MINI_BUFFER_BYTES + 1, 100000, 1 << 20};
+
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        stream_of(UNIX_SOCKETS, i % 2, sizes[i]);
+        stream_of(TCP_SOCKETS, i % 2, sizes[i]);
+    }
+    stream_of(UNIX_SOCKETS, true, 1 << 20);
+    stream_of(TCP_SOCKETS, false, 50000);
+}
+
+static void g5_1_a_stream_gives_bytes_in_order_to_the_end(void **state) {
+    (void)state;
+    each_kernel(streams_in_order);
+}
+
+/* What has come before a reset is given first: in one buffer or, with FLAG, in
+ * many. */
+static mini_poll reset_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    raw_send(self->fd[1], &(char){pattern(0)}, 1);
+    STEP(mini_recv_next(&self->stream));
+    take_lease(self, self->stream.lease);
+    mini_lease_return(self->stream.lease);
+    for (self->i = 1; self->i < 9; self->i++) {
+        raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
+        if (self->flag) SETTLE(self);
+    }
+    reset(self->fd[1]);
+    SETTLE(self);
+    while (self->got < 9) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        if (MINI_RESULT <= 0) break;
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE((long)self->got);
+    NOTE((long)self->wrong);
+    STEP(mini_recv_next(&self->stream));
+    STEP(mini_recv_next(&self->stream));
+    STEP(mini_recv_end(&self->stream));
+    self->fd[1] = dup(self->fd[0]); /* for run's count */
+    MINI_END(0);
+}
+
+static void resets_of_streams(void) {
+    for (int i = 0; i < 4; i++) {
+        struct sink self = {
+            .future = MINI_FUTURE(reset_stream_script, "reset"), .flag = i / 2};
+
+        open_pair(TCP_SOCKETS, i % 2, self.fd);
+        check_equal(run(&self.future, real_clock(1)), 0);
+        close_pair(self.fd);
+        assert_notes(1, 9, 0, -ECONNRESET, -ECONNRESET, 0);
+    }
+}
+
+static void g5_1_a_stream_tells_a_reset_after_the_bytes(void **state) {
+    (void)state;
+    each_kernel(resets_of_streams);
+}
+
+static mini_poll wrong_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    for (; self->i < 4; self->i++) {
+        mini_recv_stream(&self->stream,
+            self->i == 0       ? -1
+                : self->i == 1 ? 9999
+                               : self->fd[self->i - 2]);
+        STEP(mini_timeout(
+            &self->timeout, mini_recv_next(&self->stream), MINI_SECOND));
+        STEP(mini_timeout(
+            &self->timeout, mini_recv_next(&self->stream), MINI_SECOND));
+        STEP(mini_recv_end(&self->stream));
+    }
+    MINI_END(0);
+}
+
+static void wrong_streams(void) {
+    struct sink self = {.future = MINI_FUTURE(wrong_stream_script, "wrong")};
+
+    open_pair(PIPE, false, self.fd);
+    close(self.fd[1]);
+    self.fd[1] = socket(AF_INET, SOCK_STREAM, 0);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    close_pair(self.fd);
+    assert_notes(-EBADF, -EBADF, 0, -EBADF, -EBADF, 0, -ENOTSOCK, -ENOTSOCK, 0,
+        -ENOTCONN, -ENOTCONN, 0);
+}
+
+static void g5_1_a_stream_of_what_is_no_connection(void **state) {
+    (void)state;
+    each_kernel(wrong_streams);
+}
+
+/* ---- G5.4: leased buffers ----------------------------------------------- */
+
+static struct mini_options few_buffers(unsigned buffers, bool virtual_clock) {
+    struct mini_options options = mini_defaults;
+
+    options.virtual_clock = virtual_clock;
+    options.buffers = buffers;
+    return options;
+}
+
+/* All buffers of the shard are free: all can be leased at the same time, and then
+ * no more. A socket pair feeds them one byte at a time. */
+struct census {
+    struct mini_future future;
+    struct mini_recv_stream stream;
+    struct mini_timeout timeout;
+    struct mini_buffer *all[513];
+    bool seen[512];
+    int fd[2];
+    unsigned count, leased;
+};
+
+static mini_poll census(struct mini_future *future, struct mini_context cx) {
+    struct census *self = MINI_SELF(struct census);
+
+    MINI_BEGIN;
+    must(socketpair(AF_UNIX, SOCK_STREAM, 0, self->fd) == 0, "socketpair");
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (; self->leased <= self->count; self->leased++) {
+        raw_send(self->fd[1], "!", 1);
+        MINI_AWAIT(mini_timeout(&self->timeout, mini_recv_next(&self->stream),
+            self->leased < self->count ? 10 * MINI_SECOND : MINI_MS));
+        if (MINI_RESULT <= 0) break;
+        self->all[self->leased] = self->stream.lease;
+        if (self->stream.lease->id >= COUNT_OF(self->seen) ||
+            self->seen[self->stream.lease->id])
+            MINI_RETURN(-EEXIST); /* one that was given out twice */
+        self->seen[self->stream.lease->id] = true;
+    }
+    MINI_AWAIT(mini_recv_end(&self->stream));
+    for (unsigned i = 0; i < self->leased; i++) mini_lease_return(self->all[i]);
+    close_pair(self->fd);
+    MINI_END((long)self->leased - (long)self->count);
+}
+
+/* 0 if all COUNT are free. */
+#define CENSUS(slot, buffers) \
+    MINI_CALL(struct census, slot, census, .count = (buffers))
+
+static struct census the_census;
+
+/* Senders whose sockets are full all the while, and few buffers. */
+enum { SENDERS = 20, EACH_SENDS = 16 * MINI_BUFFER_BYTES };
+struct eater {
+    struct mini_future future;
+    struct mini_recv_stream stream;
+    struct mini_sleep sleep;
+    int fd, who;
+    long i;
+    size_t got;
+};
+
+struct feast {
+    struct mini_future future;
+    struct mini_join join;
+    struct mini_task *task[SENDERS];
+    struct mini_sleep sleep;
+    int fd[SENDERS][2];
+    size_t fed[SENDERS], got[SENDERS], sent[SENDERS];
+    long i, wrong, finished;
+    size_t least; /* what anybody had when the first had all */
+    unsigned buffers;
+};
+
+static struct feast the_feast;
+
+/* Whatever of its bytes does not fit into the socket yet. */
+static void feed(int who) {
+    char part[4096];
+
+    for (;;) {
+        size_t left = EACH_SENDS - the_feast.sent[who];
+        size_t size = left < sizeof part ? left : sizeof part;
+
+        if (size == 0) return;
+        for (size_t i = 0; i < size; i++)
+            part[i] = pattern(the_feast.sent[who] + i);
+        ssize_t done = write(the_feast.fd[who][1], part, size);
+
+        if (done <= 0) return;
+        the_feast.sent[who] += (size_t)done;
+        if (the_feast.sent[who] == EACH_SENDS)
+            shutdown(the_feast.fd[who][1], SHUT_WR);
+    }
+}
+
+static void has_finished(void) {
+    if (the_feast.finished++ > 0) return;
+    the_feast.least = EACH_SENDS;
+    for (int i = 0; i < SENDERS; i++)
+        if (the_feast.got[i] < the_feast.least)
+            the_feast.least = the_feast.got[i];
+}
+
+static mini_poll eater(struct mini_future *future, struct mini_context cx) {
+    struct eater *self = MINI_SELF(struct eater);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd);
+    for (;;) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        if (MINI_RESULT <= 0) break;
+        for (uint32_t i = 0; i < self->stream.lease->length; i++)
+            the_feast.wrong +=
+                self->stream.lease->data[i] != pattern(self->got++);
+        the_feast.got[self->who] = self->got;
+        for (self->i = 0; self->i < 2; self->i++)
+            A_TURN(self); /* keeps it while others wait */
+        mini_lease_return(self->stream.lease);
+    }
+    has_finished();
+    the_feast.wrong += MINI_RESULT != 0;
+    MINI_AWAIT(mini_recv_end(&self->stream));
+    MINI_END((long)self->got);
+}
+
+static mini_poll feast_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct feast *self = MINI_SELF(struct feast);
+
+    MINI_BEGIN;
+    for (int i = 0; i < SENDERS; i++) {
+        feed(i);
+        self->task[i] =
+            MINI_SPAWN(struct eater, eater, .fd = self->fd[i][0], .who = i);
+    }
+    while (self->finished < SENDERS) {
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        for (int i = 0; i < SENDERS; i++) feed(i);
+    }
+    for (; self->i < SENDERS; self->i++) {
+        MINI_AWAIT(mini_join(&self->join, self->task[self->i]));
+        if (MINI_RESULT != EACH_SENDS) NOTE(MINI_RESULT);
+    }
+    NOTE(self->wrong);
+    NOTE(mini_stats()->starved > 0);
+    NOTE(mini_stats()->leases >= SENDERS * 16);
+    STEP(CENSUS(&the_census, self->buffers));
+    MINI_END((long)self->least);
+}
+
+static void feast_of(enum kind kind, unsigned buffers) {
+    memset(&the_feast, 0, sizeof the_feast);
+    the_feast.future = MINI_FUTURE(feast_script, "feast");
+    the_feast.buffers = buffers;
+    for (int i = 0; i < SENDERS; i++) {
+        open_pair(kind, i % 2, the_feast.fd[i]);
+        set_nonblocking(the_feast.fd[i][1], true);
+    }
+    snprintf(
+        variant, sizeof variant, "%s, %u buffers", kind_names[kind], buffers);
+    long least = run(&the_feast.future, few_buffers(buffers, false));
+
+    for (int i = 0; i < SENDERS; i++) close_pair(the_feast.fd[i]);
+    assert_notes(0, 1, 1, 0);
+    /* when the first had all it wanted, nobody had nothing */
+    check(least > 0);
+}
+
+static void feasts(void) {
+    for (unsigned buffers = 1; buffers <= 4; buffers *= 2)
+        feast_of(UNIX_SOCKETS, buffers);
+    feast_of(TCP_SOCKETS, 2);
+}
+
+static void g5_4_twenty_senders_share_few_buffers_and_none_starves(
+    void **state) {
+    (void)state;
+    each_kernel(feasts);
+}
+
+/* Leases that are held while others wait: they wait as long as that, and all go
+ * on when one comes back, also those that are first in line but have nothing to
+ * receive. */
+struct line {
+    struct mini_future future;
+    struct mini_join join;
+    struct mini_sleep sleep;
+    struct mini_recv_stream stream[6];
+    struct mini_buffer *lease[2];
+    struct mini_task *task[6];
+    int fd[6][2];
+    long i, sum;
+};
+
+static mini_poll line_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct line *self = MINI_SELF(struct line);
+
+    MINI_BEGIN;
+    for (int i = 0; i < 6; i++)
+        mini_recv_stream(&self->stream[i], self->fd[i][0]);
+    for (; self->i < 2; self->i++) { /* the first two take both buffers */
+        raw_send(self->fd[self->i][1], "held", 4);
+        STEP(mini_recv_next(&self->stream[self->i]));
+        self->lease[self->i] = self->stream[self->i].lease;
+    }
+    for (int i = 2; i < 6; i++)
+        self->task[i] = background(mini_recv_next(&self->stream[i]));
+    SETTLE(self);
+    raw_send(self->fd[5][1], "last", 4); /* the others have nothing */
+    SETTLE(self);
+    NOTE(ended(&self->stream[5].io.future));
+    mini_lease_return(self->lease[1]);
+    STEP(mini_join(&self->join, self->task[5]));
+    NOTE(memcmp(self->stream[5].lease->data, "last", 4));
+    NOTE(memcmp(self->lease[0]->data, "held", 4));
+    raw_send(self->fd[3][1], "then", 4);
+    raw_send(self->fd[2][1], "others", 6);
+    SETTLE(self);
+    NOTE(ended(&self->stream[2].io.future) + ended(&self->stream[3].io.future));
+    mini_lease_return(self->stream[5].lease);
+    SETTLE(self);
+    NOTE(ended(&self->stream[2].io.future) + ended(&self->stream[3].io.future));
+    mini_lease_return(self->lease[0]);
+    STEP(mini_join(&self->join, self->task[2]));
+    STEP(mini_join(&self->join, self->task[3]));
+    mini_lease_return(self->stream[2].lease);
+    mini_lease_return(self->stream[3].lease);
+    mini_cancel(self->task[4]);
+    STEP(mini_join(&self->join, self->task[4]));
+    for (self->i = 0; self->i < 6; self->i++) {
+        MINI_AWAIT(mini_recv_end(&self->stream[self->i]));
+        self->sum += MINI_RESULT;
+    }
+    STEP(CENSUS(&the_census, 2));
+    MINI_END(self->sum);
+}
+
+static void line(void) {
+    static struct line self;
+
+    self = (struct line){.future = MINI_FUTURE(line_script, "line")};
+    for (int i = 0; i < 6; i++) open_pair(UNIX_SOCKETS, i % 2, self.fd[i]);
+    check_equal(run(&self.future, few_buffers(2, true)), 0);
+    for (int i = 0; i < 6; i++) close_pair(self.fd[i]);
+    assert_notes(4, 4, 0, 4, 0, 0, 0, 1, 6, 4, -ECANCELED, 0);
+}
+
+static void g5_4_a_buffer_that_comes_back_goes_to_who_can_use_it(void **state) {
+    (void)state;
+    each_kernel(line);
+}
+
+/* The end of a stream with buffers that nobody has asked for; of one that has
+ * not begun; twice; cancelled. */
+static mini_poll ends_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    for (; self->i < 2; self->i++) {
+        mini_recv_stream(&self->stream, self->fd[0]);
+        if (self->i == 0) STEP(mini_recv_end(&self->stream));
+        raw_send(self->fd[1], "unread", 6);
+        STEP(mini_recv_next(&self->stream));
+        mini_lease_return(self->stream.lease);
+        self->task = background(mini_recv_next(&self->stream));
+        SETTLE(self);
+        mini_cancel(self->task);
+        STEP(mini_join(&self->join, self->task));
+        for (self->j = 0; self->j < 3; self->j++) {
+            raw_send(self->fd[1], "unread", 6);
+            SETTLE(self);
+        }
+        NOTE(self->stream.io.done > 0);
+        self->task = background(mini_recv_end(&self->stream));
+        if (self->i == 1) mini_cancel(self->task);
+        STEP(mini_join(&self->join, self->task));
+        STEP(mini_recv_end(&self->stream));
+        drain(self->fd[0], -1); /* what it has left in the socket */
+        STEP(CENSUS(&the_census, 4));
+    }
+    MINI_END(0);
+}
+
+/* Of one that waits for a buffer, or has just asked for one, or gets one when
+ * nobody awaits it any more. */
+static mini_poll starved_end_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+    static struct mini_recv_stream holder;
+
+    MINI_BEGIN;
+    mini_recv_stream(&holder, self->fd[0]);
+    for (; self->i < 2; self->i++) {
+        raw_send(self->fd[1], "held", 4);
+        STEP(mini_recv_next(&holder));
+        self->kept[self->i] = holder.lease;
+    }
+    STEP(mini_recv_end(&holder));
+    raw_send(self->fd[1], "waits", 5);
+    for (self->i = 0; self->i < 3; self->i++) {
+        mini_recv_stream(&self->stream, self->fd[0]);
+        self->task = background(mini_recv_next(&self->stream));
+        if (self->i == 1)
+            MINI_AWAIT(mini_yield(&self->yield));
+        else
+            SETTLE(self);
+        NOTE(ended(&self->stream.io.future));
+        mini_cancel(self->task);
+        STEP(mini_join(&self->join, self->task));
+        if (self->i == 2) mini_lease_return(self->kept[1]);
+        if (self->i == 2) SETTLE(self);
+        STEP(mini_recv_end(&self->stream));
+    }
+    mini_lease_return(self->kept[0]);
+    STEP(CENSUS(&the_census, 2));
+    MINI_END(0);
+}
+
+static void ends_of_streams(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct sink self = {.future = MINI_FUTURE(ends_script, "ends")};
+
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, few_buffers(4, true)), 0);
+        close_pair(self.fd);
+        assert_notes(0, 6, -ECANCELED, 1, 0, 0, 0, 6, -ECANCELED, 1, 0, 0, 0);
+        self =
+            (struct sink){.future = MINI_FUTURE(starved_end_script, "starved")};
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, few_buffers(2, true)), 0);
+        close_pair(self.fd);
+        assert_notes(
+            4, 4, 0, 0, -ECANCELED, 0, 0, -ECANCELED, 0, 0, -ECANCELED, 0, 0);
+    }
+}
+
+static void g5_4_the_end_of_a_stream_gives_its_buffers_back(void **state) {
+    (void)state;
+    each_kernel(ends_of_streams);
+}
+
+/* A cancelled wait leaves in the stream what has come, or will. */
+static mini_poll cancelled_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (; self->got < 400; self->i++) {
+        self->task = background(mini_recv_next(&self->stream));
+        for (self->j = self->i % 3; self->j > 0; self->j--) A_TURN(self);
+        if (self->i < 400)
+            raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
+        for (self->j = self->i / 3 % 3; self->j > 0; self->j--) A_TURN(self);
+        if (self->i / 9 % 2) MINI_AWAIT(mini_yield(&self->yield));
+        if (self->i < 400) mini_cancel(self->task);
+        MINI_AWAIT(mini_join(&self->join, self->task));
+        if (MINI_RESULT == -ECANCELED) continue;
+        if (MINI_RESULT <= 0) break;
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE((long)self->wrong);
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 8));
+    MINI_END((long)self->got);
+}
+
+static void cancelled_stream(enum kind kind, bool nonblocking) {
+    struct sink self = {
+        .future = MINI_FUTURE(cancelled_stream_script, "cancelled")};
+
+    open_pair(kind, nonblocking, self.fd);
+    check_equal(run(&self.future, few_buffers(8, false)), 400);
+    close_pair(self.fd);
+    assert_notes(0, 0, 0);
+}
+
+static void cancelled_streams(void) { each_socket(cancelled_stream); }
+
+static void g5_2_a_cancelled_wait_leaves_bytes_in_the_stream(void **state) {
+    (void)state;
+    each_kernel(cancelled_streams);
+}
+
+/* Timeouts around the wait, and a sender that sends when it likes. */
+static mini_poll timed_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (;;) {
+        MINI_AWAIT(mini_timeout(
+            &self->timeout, mini_recv_next(&self->stream), 10 * MINI_US));
+        if (MINI_RESULT == -ETIMEDOUT) continue;
+        if (MINI_RESULT <= 0) break;
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE(MINI_RESULT);
+    NOTE((long)self->wrong);
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 2));
+    MINI_END((long)self->got);
+}
+
+static void timed_stream(enum kind kind, bool nonblocking) {
+    struct sink self = {.future = MINI_FUTURE(timed_stream_script, "timed")};
+    pthread_t thread;
+
+    open_pair(kind, nonblocking, self.fd);
+    set_nonblocking(self.fd[1], false);
+    struct sender other = {.fd = self.fd[1]};
+
+    check_equal(pthread_create(&thread, NULL, sender, &other), 0);
+    long got = run(&self.future, few_buffers(2, false));
+
+    pthread_join(thread, NULL);
+    close_pair(self.fd);
+    assert_notes(0, 0, 0, 0);
+    check_equal(got, other.sent);
+}
+
+static void timed_streams(void) {
+    timed_stream(UNIX_SOCKETS, true);
+    timed_stream(TCP_SOCKETS, false);
+}
+
+static void g5_2_timeouts_of_a_stream_lose_no_byte(void **state) {
+    (void)state;
+    each_kernel(timed_streams);
+}
+
+/* Who is not read from does not take all buffers. */
+static mini_poll high_buffers_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    raw_send(self->fd[1], &(char){pattern(0)}, 1);
+    MINI_AWAIT(mini_recv_next(&self->stream));
+    take_lease(self, self->stream.lease);
+    mini_lease_return(self->stream.lease);
+    for (self->i = 1; self->i < 200; self->i++) { /* one buffer each */
+        raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
+        SETTLE(self);
+    }
+    self->held = mini_stats()->leases - 1;
+    NOTE(self->held <= MINI_STREAM_HIGH_BUFFERS);
+    /* as many as that are taken: so is the rest, by somebody else */
+    STEP(CENSUS(&the_census, 64 - (unsigned)self->held));
+    while (self->got < 200) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        if (MINI_RESULT <= 0) break;
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE((long)self->wrong);
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 64));
+    MINI_END((long)self->got);
+}
+
+/* The same when much comes at once. */
+static mini_poll flood_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    raw_send(self->fd[1], &(char){pattern(0)}, 1);
+    MINI_AWAIT(mini_recv_next(&self->stream));
+    take_lease(self, self->stream.lease);
+    mini_lease_return(self->stream.lease);
+    for (self->i = 0; self->i < 20; self->i++) {
+        fill_up(self->fd[1], 'f');
+        SETTLE(self);
+    }
+    NOTE(mini_stats()->leases <= 1 + 512 / 2);
+    self->held = mini_stats()->leases - 1;
+    STEP(CENSUS(&the_census, 512 - (unsigned)self->held));
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 512));
+    MINI_END(0);
+}
+
+static void high_buffers(void) {
+    struct sink self = {.future = MINI_FUTURE(high_buffers_script, "high")};
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, few_buffers(64, true)), 200);
+    close_pair(self.fd);
+    assert_notes(1, 0, 0, 0, 0);
+    self = (struct sink){.future = MINI_FUTURE(flood_script, "flood")};
+    open_pair(UNIX_SOCKETS, true, self.fd);
+    setsockopt(self.fd[1], SOL_SOCKET, SO_SNDBUF, &(int){4000000}, sizeof(int));
+    check_equal(run(&self.future, few_buffers(512, true)), 0);
+    close_pair(self.fd);
+    assert_notes(1, 0, 0, 0);
+}
+
+static void g5_4_a_stream_that_is_not_read_leaves_buffers_to_others(
+    void **state) {
+    (void)state;
+    each_kernel(high_buffers);
+}
+
+/* ---- G5.4: how many buffers --------------------------------------------- */
+
+static mini_poll count_buffers_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    MINI_END(0);
+}
+
+static void numbers_of_buffers(void) {
+    static const unsigned bad[] = {
+        3, 5, 6, 48, 32769, 65536, 1u << 31, UINT_MAX};
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct mini_options options = few_buffers(bad[i], true);
+
+        snprintf(variant, sizeof variant, "%u buffers", bad[i]);
+        check_equal(run(&main, options), -EINVAL);
+        options = few_buffers(bad[i], false);
+        options.shards = 2;
+        check_equal(run(&main, options), -EINVAL);
+    }
+    for (unsigned count = 1; count <= 32; count *= 2) {
+        struct sink self = {
+            .future = MINI_FUTURE(count_buffers_script, "count"),
+            .i = (long)count};
+
+        snprintf(variant, sizeof variant, "%u buffers", count);
+        check_equal(run(&self.future, few_buffers(count, true)), 0);
+        assert_notes(0, 0);
+    }
+    /* all that there may be, without using them */
+    check(run(&main, few_buffers(32768, true)) >= 0);
+    check(run(&main, few_buffers(0, true)) >= 0);
+}
+
+static void g5_4_so_many_buffers_as_were_asked_for(void **state) {
+    (void)state;
+    each_kernel(numbers_of_buffers);
+}
+
+/* The only buffer is held by the one who waits for another. */
+static mini_poll buffer_deadlock_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+    static struct mini_recv_stream other;
+
+    MINI_BEGIN;
+    raw_send(self->fd[1], "one", 3);
+    mini_recv_stream(&self->stream, self->fd[0]);
+    mini_recv_stream(&other, self->fd[1]);
+    STEP(mini_recv_next(&self->stream));
+    STEP(mini_recv_end(&self->stream)); /* nobody else may send something */
+    raw_send(self->fd[0], "two", 3);
+    STEP(mini_recv_next(&other));
+    mini_lease_return(self->stream.lease);
+    STEP(mini_recv_end(&other));
+    MINI_END(7);
+}
+
+static void buffer_deadlock(void) {
+    struct sink self = {.future = MINI_FUTURE(buffer_deadlock_script, "dead")};
+    char text[4096];
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    mini_test_capture_begin();
+    long result = run(&self.future, few_buffers(1, true));
+
+    mini_test_capture_end(text, sizeof text);
+    close_pair(self.fd);
+    check_equal(result, -EDEADLK);
+    assert_notes(3, 0, -ECANCELED, 0);
+    check(strstr(text, "mini_recv_next") != NULL);
+}
+
+static void g1_5_who_holds_the_last_buffer_and_waits_is_a_deadlock(
+    void **state) {
+    (void)state;
+    each_kernel(buffer_deadlock);
+}
+
+/* No memory for the buffers: the wait is refused, and not when asked again. */
+static mini_poll poor_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    raw_send(self->fd[1], "text", 4);
+    mini_recv_stream(&self->stream, self->fd[0]);
+    mini_test_fail_alloc_after(0);
+    STEP(mini_recv_next(&self->stream));
+    NOTE(mini_test_alloc_failed());
+    mini_test_fail_alloc_after(-1);
+    STEP(mini_recv_next(&self->stream));
+    mini_lease_return(self->stream.lease);
+    STEP(mini_recv_end(&self->stream));
+    STEP(CENSUS(&the_census, 16));
+    MINI_END(0);
+}
+
+static void poor_stream(void) {
+    struct sink self = {.future = MINI_FUTURE(poor_stream_script, "poor")};
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, few_buffers(16, true)), 0);
+    close_pair(self.fd);
+    assert_notes(-ENOMEM, 1, 4, 0, 0);
+}
+
+static void g1_11_a_stream_without_memory_for_buffers(void **state) {
+    (void)state;
+    each_kernel(poor_stream);
+}
+
+/* The same from number to number, so that a failure can be had again. */
+static uint32_t random_state;
+
+static uint32_t random_below(uint32_t limit) {
+    random_state = random_state * 1664525u + 1013904223u;
+    return (random_state >> 8) % limit;
+}
+
+/* ---- G5.8: send_zc ------------------------------------------------------ */
+
+/* Sends by send_zc and spoils its buffer as soon as it may, while a reader takes
+ * its time. */
+struct zero {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_join join;
+    struct mini_sleep sleep;
+    struct mini_task *task, *reader;
+    int fd[2];
+    size_t size, sent, got;
+    long i, wrong, all, counted;
+    char *bytes, part[7000];
+};
+
+static char *zero_bytes;
+enum { ZERO_PART = 30000 };
+
+static mini_poll zero_writer(
+    struct mini_future *future, struct mini_context cx) {
+    struct zero *self = MINI_SELF(struct zero);
+
+    MINI_BEGIN;
+    while (self->sent < STREAM_BYTES) {
+        self->size = 1 + self->sent * 7 % ZERO_PART;
+        if (self->size > STREAM_BYTES - self->sent)
+            self->size = STREAM_BYTES - self->sent;
+        for (size_t i = 0; i < self->size; i++)
+            zero_bytes[i] = pattern(self->sent + i);
+        self->counted =
+            (long)(mini_stats()->copies + mini_stats()->zero_copies);
+        self->all = (long)mini_stats()->zero_copies;
+        MINI_AWAIT(
+            mini_send_zc(&self->io, self->fd[1], zero_bytes, self->size));
+        memset(zero_bytes, '?', ZERO_PART);
+        if (MINI_RESULT <= 0) MINI_RETURN(MINI_RESULT);
+        self->sent += (size_t)MINI_RESULT;
+        /* that it may be spoiled is known from the kernel's last word */
+        self->counted =
+            (long)(mini_stats()->copies + mini_stats()->zero_copies) -
+            self->counted;
+        self->wrong +=
+            self->counted != 1 && mini_self->io->features & MINI_ZERO_COPY;
+        self->wrong +=
+            self->io.copied == ((long)mini_stats()->zero_copies > self->all);
+    }
+    shutdown(self->fd[1], SHUT_WR);
+    MINI_END(self->wrong);
+}
+
+static mini_poll zero_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct zero *self = MINI_SELF(struct zero);
+
+    MINI_BEGIN;
+    self->task =
+        MINI_SPAWN(struct zero, zero_writer, .fd = {self->fd[0], self->fd[1]});
+    for (;;) {
+        MINI_AWAIT(mini_recv(&self->io, self->fd[0], self->part,
+            1 + self->got % sizeof self->part));
+        if (MINI_RESULT <= 0) break;
+        for (long i = 0; i < MINI_RESULT; i++)
+            self->wrong += self->part[i] != pattern(self->got++);
+        if (++self->i % 100 == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    }
+    STEP(mini_join(&self->join, self->task));
+    NOTE(self->wrong);
+    MINI_END((long)self->got);
+}
+
+static void zero_copies(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct zero self = {.future = MINI_FUTURE(zero_script, "zero")};
+
+        open_pair(TCP_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, real_clock(1)), STREAM_BYTES);
+        close_pair(self.fd);
+        assert_notes(0, 0);
+    }
+}
+
+static void g5_8_send_zc_lets_go_of_its_buffer_only_when_ready(void **state) {
+    (void)state;
+    zero_bytes = malloc(ZERO_PART);
+    check(zero_bytes != NULL);
+    each_kernel(zero_copies);
+    free(zero_bytes);
+}
+
+/* Where there is no such thing it is a send: of AF_UNIX, and with poll(2). */
+static mini_poll copy_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_send_zc(&self->io[0], self->fd[1], "hello", 5));
+    NOTE(self->io[0].copied);
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer, 60));
+    STEP(mini_send_zc(&self->io[0], self->fd[1], "", 0));
+    /* when there is no room it waits */
+    self->sum = (long)fill_up(self->fd[1], 'f');
+    self->task[0] =
+        background(mini_send_zc(&self->io[0], self->fd[1], "late", 4));
+    SETTLE(self);
+    NOTE(ended(&self->io[0].future));
+    NOTE(self->sum - (long)drain(self->fd[0], -1));
+    STEP(mini_join(&self->join, self->task[0]));
+    NOTE(self->io[0].copied);
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer + 5, 60));
+    /* and can be cancelled */
+    self->sum = (long)fill_up(self->fd[1], 'f');
+    self->task[0] =
+        background(mini_send_zc(&self->io[0], self->fd[1], "never", 5));
+    SETTLE(self);
+    mini_cancel(self->task[0]);
+    STEP(mini_join(&self->join, self->task[0]));
+    NOTE(self->sum - (long)drain(self->fd[0], -1));
+    close(self->fd[0]);
+    STEP(mini_send_zc(&self->io[0], self->fd[1], "no", 2));
+    STEP(mini_send_zc(&self->io[0], self->fd[2], "no", 2));
+    self->fd[0] = dup(self->fd[1]);
+    MINI_END(0);
+}
+
+static void copied_sends(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct script self = MINI_FRAME(struct script, copy_script, .i = 0);
+        int fd[2];
+
+        open_pair(PIPE, false, fd);
+        self.fd[2] = fd[1];
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, virtual_clock()), 0);
+        close_pair(self.fd);
+        close_pair(fd);
+        assert_notes(
+            5, 1, 5, 0, 0, 0, 4, 1, 4, -ECANCELED, 0, -EPIPE, -ENOTSOCK);
+        assert_string_equal(self.buffer, "hellolate");
+    }
+}
+
+static void g5_8_send_zc_is_a_send_where_it_must_be(void **state) {
+    (void)state;
+    each_kernel(copied_sends);
+}
+
+/* Of TCP, full: a wait for room, cancelled; a peer that resets. */
+static mini_poll full_zero_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (; self->i < 3; self->i++) {
+        self->task[0] = background(mini_send_zc(
+            &self->io[0], self->fd[1], self->buffer, sizeof self->buffer));
+        if (self->i == 0) SETTLE(self);
+        if (self->i == 1) MINI_AWAIT(mini_yield(&self->yield));
+        if (self->i == 2) {
+            SETTLE(self);
+            reset(self->fd[0]);
+        } else {
+            mini_cancel(self->task[0]);
+        }
+        STEP(mini_join(&self->join, self->task[0]));
+    }
+    MINI_AWAIT(mini_send_zc(&self->io[0], self->fd[1], "no", 2));
+    NOTE(MINI_RESULT == -EPIPE || MINI_RESULT == -ECONNRESET);
+    self->fd[0] = dup(self->fd[1]);
+    MINI_END(0);
+}
+
+static void full_zero_copies(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct script self =
+            MINI_FRAME(struct script, full_zero_script, .i = 0);
+
+        open_pair(TCP_SOCKETS, nonblocking, self.fd);
+        fill_up_tcp(self.fd[1]);
+        check_equal(run(&self.future, real_clock(1)), 0);
+        close_pair(self.fd);
+        assert_notes(-ECANCELED, -ECANCELED, -ECONNRESET, 1);
+    }
+}
+
+static void g5_2_a_send_zc_that_waits_is_cancelled_or_reset(void **state) {
+    (void)state;
+    each_kernel(full_zero_copies);
+}
+
+/* ---- G5.8: from file to socket ------------------------------------------ */
+
+struct courier {
+    struct mini_future future;
+    struct mini_send_file out;
+    struct mini_io io;
+    struct mini_join join;
+    struct mini_sleep sleep;
+    struct mini_yield yield;
+    struct mini_task *task;
+    int fd[2], file;
+    size_t file_size, offset, length, got;
+    long i, j, wrong, partial;
+    uint64_t spliced;
+    char part[8192];
+};
+
+static struct mini_future *send_part(struct courier *self) {
+    return mini_send_file(&self->out, self->fd[1], self->file,
+        (int64_t)self->offset, self->length);
+}
+
+/* As much of the part as there is in the file. */
+static size_t part_size(const struct courier *self) {
+    size_t there =
+        self->offset < self->file_size ? self->file_size - self->offset : 0;
+
+    return self->length < there ? self->length : there;
+}
+
+static void check_part(struct courier *self, long size) {
+    for (long i = 0; i < size; i++)
+        self->wrong += self->part[i] != pattern(self->offset + self->got++);
+}
+
+/* Takes what is there now; of TCP, what has come by now. */
+static void drain_part(struct courier *self) {
+    ssize_t got;
+
+    while ((got = recv(
+                self->fd[0], self->part, sizeof self->part, MSG_DONTWAIT)) > 0)
+        check_part(self, (long)got);
+}
+
+static mini_poll courier_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct courier *self = MINI_SELF(struct courier);
+
+    MINI_BEGIN;
+    self->task = background(send_part(self));
+    while (self->got < part_size(self)) {
+        MINI_AWAIT(mini_recv(&self->io, self->fd[0], self->part,
+            1 + self->got * 3 % sizeof self->part));
+        if (MINI_RESULT <= 0) break;
+        check_part(self, MINI_RESULT);
+    }
+    STEP(mini_join(&self->join, self->task));
+    NOTE((long)self->out.sent);
+    drain_part(self); /* nothing else */
+    NOTE((long)self->got);
+    NOTE(self->wrong);
+    NOTE(mini_self->io->features & MINI_SPLICE
+            ? (long)(mini_stats()->spliced - self->got)
+            : (long)mini_stats()->spliced);
+    NOTE((long)lseek(self->file, 0, SEEK_CUR) == (long)self->file_size);
+    MINI_END(0);
+}
+
+static void deliver(enum kind kind, bool nonblocking, size_t size,
+    size_t offset, size_t length) {
+    struct courier self = {.future = MINI_FUTURE(courier_script, "courier"),
+        .file_size = size,
+        .offset = offset,
+        .length = length};
+    int dir = make_folder();
+
+    self.file = make_file(dir, size);
+    remove_folder(dir);
+    open_pair(kind, nonblocking, self.fd);
+    snprintf(variant, sizeof variant, "%s: %zu from %zu of %zu",
+        kind_names[kind], length, offset, size);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    close_pair(self.fd);
+    close(self.file);
+    long all = (long)part_size(&self);
+
+    assert_notes(all, all, all, 0, 0, 1);
+}
+
+static void deliveries(void) {
+    deliver(UNIX_SOCKETS, false, 0, 0, 10);
+    deliver(UNIX_SOCKETS, true, 10, 0, 0);
+    deliver(UNIX_SOCKETS, false, 65536, 0, 65536);
+    deliver(TCP_SOCKETS, true, 65537, 1, 65536);
+    deliver(TCP_SOCKETS, false, 100, 100, 1);
+    deliver(TCP_SOCKETS, false, 100, 5000, 100);
+    deliver(UNIX_SOCKETS, true, 200000, 7, SIZE_MAX); /* to its end */
+    for (int i = 0; i < 8; i++) {
+        size_t size = random_below(300001);
+
+        deliver(random_below(2) ? UNIX_SOCKETS : TCP_SOCKETS, random_below(2),
+            size, random_below((uint32_t)size + 2), random_below(300001));
+    }
+}
+
+static void g5_8_parts_of_files_are_sent(void **state) {
+    (void)state;
+    random_state = (uint32_t)time(NULL); /* variant says what it led to */
+    each_kernel(deliveries);
+}
+
+/* To a peer that reads a little now and then; the shard goes on meanwhile. */
+static mini_poll slow_peer_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct courier *self = MINI_SELF(struct courier);
+
+    MINI_BEGIN;
+    self->task = background(send_part(self));
+    while (self->got < self->length) {
+        MINI_AWAIT(mini_sleep(&self->sleep, 2 * MINI_MS));
+        ssize_t got =
+            recv(self->fd[0], self->part, sizeof self->part, MSG_DONTWAIT);
+        if (got > 0) check_part(self, (long)got);
+        self->i++;
+        /* what the socket holds is far less: it cannot have sent it all */
+        if (self->got < 8192) self->partial += ended(&self->out.future);
+    }
+    STEP(mini_join(&self->join, self->task));
+    NOTE(self->wrong);
+    NOTE(self->i >= 100);
+    NOTE(self->partial);
+    MINI_END((long)self->got);
+}
+
+static void slow_peers(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct courier self = {
+            .future = MINI_FUTURE(slow_peer_script, "slow_peer"),
+            .file_size = 900000,
+            .length = 900000};
+        int dir = make_folder();
+
+        self.file = make_file(dir, self.file_size);
+        remove_folder(dir);
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, virtual_clock()), 900000);
+        close_pair(self.fd);
+        close(self.file);
+        assert_notes(900000, 0, 1, 0);
+    }
+}
+
+static void g5_8_a_file_to_a_slow_peer_does_not_stall_the_shard(void **state) {
+    (void)state;
+    each_kernel(slow_peers);
+}
+
+static mini_poll reset_peer_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct courier *self = MINI_SELF(struct courier);
+
+    MINI_BEGIN;
+    self->task = background(send_part(self));
+    MINI_AWAIT(mini_sleep(&self->sleep, 2 * MINI_MS));
+    NOTE(ended(&self->out.future));
+    reset(self->fd[0]);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    NOTE(MINI_RESULT == -EPIPE || MINI_RESULT == -ECONNRESET);
+    NOTE(self->out.sent > 0 && self->out.sent < self->length);
+    MINI_AWAIT(send_part(self)); /* and another one, from the start */
+    NOTE(MINI_RESULT == -EPIPE || MINI_RESULT == -ECONNRESET);
+    NOTE((long)self->out.sent);
+    self->fd[0] = dup(self->fd[1]);
+    MINI_END(0);
+}
+
+static void reset_peers(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct courier self = {
+            .future = MINI_FUTURE(reset_peer_script, "reset_peer"),
+            .length = 5000000};
+        int dir = make_folder();
+
+        self.file = make_file(dir, self.length);
+        remove_folder(dir);
+        open_pair(TCP_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, real_clock(1)), 0);
+        close_pair(self.fd);
+        close(self.file);
+        assert_notes(0, 1, 1, 1, 0);
+    }
+}
+
+static void g5_8_a_file_to_a_peer_that_resets(void **state) {
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+
+    (void)state;
+    sigaction(SIGPIPE, &ignore, &before);
+    each_kernel(reset_peers);
+    sigaction(SIGPIPE, &before, NULL);
+}
+
+static mini_poll file_errors_to_socket(
+    struct mini_future *future, struct mini_context cx) {
+    struct courier *self = MINI_SELF(struct courier);
+    struct rlimit files;
+
+    MINI_BEGIN;
+    STEP(mini_send_file(&self->out, self->fd[1], -1, 0, 10));
+    STEP(mini_send_file(&self->out, self->fd[1], 9999, 0, 10));
+    STEP(mini_send_file(&self->out, -1, self->file, 0, 10));
+    STEP(mini_send_file(&self->out, 9999, self->file, 0, 10));
+    allow_files(1, &files); /* too few for a pipe */
+    MINI_AWAIT(mini_send_file(&self->out, self->fd[1], self->file, 0, 10));
+    NOTE(MINI_RESULT == 10 || MINI_RESULT == -EMFILE);
+    self->length = MINI_RESULT > 0 ? 10 : 0;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    STEP(mini_send_file(&self->out, self->fd[1], self->file, 0, 10));
+    drain_part(self);
+    NOTE((long)(self->got - self->length));
+    /* cancelled before it starts */
+    self->length = 10;
+    self->task = background(send_part(self));
+    mini_cancel(self->task);
+    STEP(mini_join(&self->join, self->task));
+    NOTE((long)self->out.sent);
+    MINI_END(0);
+}
+
+static void refused_deliveries(void) {
+    struct courier self = {.future = MINI_FUTURE(file_errors_to_socket, "no")};
+    struct rlimit files;
+    int dir = make_folder();
+
+    self.file = make_file(dir, 100);
+    remove_folder(dir);
+    getrlimit(RLIMIT_NOFILE, &files);
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    long result = run(&self.future, virtual_clock());
+
+    setrlimit(RLIMIT_NOFILE, &files);
+    close_pair(self.fd);
+    close(self.file);
+    check_equal(result, 0);
+    assert_notes(-EBADF, -EBADF, -EBADF, -EBADF, 1, 10, 10, -ECANCELED, 0);
+}
+
+static void g5_8_what_cannot_be_sent_from_a_file_is_told(void **state) {
+    (void)state;
+    each_kernel(refused_deliveries);
+}
+
+/* What the peer gets is what it says that it has sent. */
+static mini_poll cut_courier_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct courier *self = MINI_SELF(struct courier);
+
+    MINI_BEGIN;
+    for (; self->i < 60; self->i++) {
+        self->got = 0;
+        self->offset = (size_t)self->i * 11;
+        self->length = self->i % 2 ? 900000 : 20000;
+        self->task = background(send_part(self));
+        for (self->j = self->i / 2 % 5; self->j > 0; self->j--) {
+            MINI_AWAIT(mini_sleep(&self->sleep, 1));
+            if (self->i % 7 == 0) drain_part(self);
+        }
+        if (self->i % 3 == 0) MINI_AWAIT(mini_yield(&self->yield));
+        if (self->i % 5 == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        mini_cancel(self->task);
+        MINI_AWAIT(mini_join(&self->join, self->task));
+        drain_part(self);
+        if (MINI_RESULT == -ECANCELED)
+            self->wrong += self->out.sent != 0 || self->got != 0;
+        else
+            self->wrong += MINI_RESULT != (long)self->out.sent ||
+                self->out.sent != self->got;
+        self->partial += MINI_RESULT > 0 && MINI_RESULT < (long)self->length;
+    }
+    NOTE(self->partial > 0);
+    MINI_END(self->wrong);
+}
+
+static void cut_couriers(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct courier self = {
+            .future = MINI_FUTURE(cut_courier_script, "cut")};
+        int dir = make_folder();
+
+        self.file = make_file(dir, 1000000);
+        remove_folder(dir);
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, real_clock(1)), 0);
+        close_pair(self.fd);
+        close(self.file);
+        assert_notes(1);
+    }
+}
+
+static void g5_2_a_cancelled_send_file_counts_every_byte(void **state) {
+    (void)state;
+    each_kernel(cut_couriers);
+}
+
+/* ---- G5.8: fixed buffers and descriptors -------------------------------- */
+
+enum { FIXED_BYTES = 65536 };
+struct fixture {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_statx look;
+    struct mini_recv_stream stream;
+    struct mini_join join;
+    struct mini_sleep sleep;
+    struct mini_task *task;
+    struct mini_send_file out;
+    struct sockaddr_in address;
+    int dir, file, fd[2], other[2], listener;
+    char *fixed, *loose; /* FIXED_BYTES each */
+    long before;
+    int i;
+};
+
+/* How many operations have used the registered buffer since; with poll(2), as
+ * many as would have. */
+static long fixed_since(struct fixture *self, uint64_t counter, long expected) {
+    long count = (long)counter - self->before;
+
+    self->before = (long)counter;
+    return strcmp(mini_io_name(), "uring") == 0 ? count : expected;
+}
+
+#define FIXED_BUFFERS(count) \
+    NOTE(fixed_since(self, mini_stats()->fixed_buffers, (count)))
+#define FIXED_FILES(count) \
+    NOTE(fixed_since(self, mini_stats()->fixed_files, (count)))
+
+static bool has_pattern(const char *bytes, size_t size, size_t from) {
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != pattern(from + i)) return false;
+    return true;
+}
+
+static mini_poll fixed_buffer_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct fixture *self = MINI_SELF(struct fixture);
+
+    MINI_BEGIN;
+    STEP(mini_read_fixed(&self->io, self->file, self->fixed, 100, 0));
+    FIXED_BUFFERS(0); /* there is none yet */
+    NOTE(mini_fix_buffer(self->fixed, FIXED_BYTES));
+    STEP(mini_read_fixed(&self->io, self->file, self->fixed + 99, 50000, 50));
+    NOTE(has_pattern(self->fixed + 99, 50000, 50));
+    STEP(mini_write_fixed(
+        &self->io, self->file, self->fixed + 99, 50000, 100000));
+    STEP(mini_read(&self->io, self->file, self->loose, 50000, 100000));
+    NOTE(has_pattern(self->loose, 50000, 50));
+    STEP(mini_read_fixed(
+        &self->io, self->file, self->fixed, FIXED_BYTES, 149990));
+    STEP(mini_read_fixed(&self->io, self->file, self->fixed, 9, 150000));
+    FIXED_BUFFERS(4);
+    /* outside, and half outside: as without, or refused; and then it works */
+    MINI_AWAIT(mini_read_fixed(&self->io, self->file, self->loose, 100, 7));
+    NOTE(MINI_RESULT == -EFAULT ||
+        (MINI_RESULT == 100 && has_pattern(self->loose, 100, 7)));
+    MINI_AWAIT(mini_write_fixed(
+        &self->io, self->file, self->fixed + FIXED_BYTES - 50, 100, 300000));
+    NOTE(MINI_RESULT == -EFAULT || MINI_RESULT == 100);
+    self->before = (long)mini_stats()->fixed_buffers;
+    /* instead of it, another one */
+    NOTE(mini_fix_buffer(self->loose, FIXED_BYTES));
+    STEP(mini_read_fixed(&self->io, self->file, self->loose, 1000, 3));
+    NOTE(has_pattern(self->loose, 1000, 3));
+    FIXED_BUFFERS(1);
+    /* of a socket, too */
+    raw_send(self->fd[1], "hello", 5);
+    STEP(mini_read_fixed(&self->io, self->fd[0], self->loose, 60, -1));
+    STEP(mini_write_fixed(&self->io, self->fd[1], self->loose, 5, -1));
+    NOTE((long)drain(self->fd[0], -1));
+    FIXED_BUFFERS(2);
+    /* none */
+    NOTE(mini_fix_buffer(NULL, 0));
+    NOTE(mini_fix_buffer(NULL, 0));
+    STEP(mini_read_fixed(&self->io, self->file, self->loose, 1000, 30));
+    NOTE(has_pattern(self->loose, 1000, 30));
+    FIXED_BUFFERS(0);
+    /* one that cannot be, after one that can: none */
+    NOTE(mini_fix_buffer(self->fixed, FIXED_BYTES));
+    NOTE(mini_fix_buffer((void *)8, FIXED_BYTES) <= 0);
+    STEP(mini_read_fixed(&self->io, self->file, self->fixed, 1000, 60));
+    NOTE(has_pattern(self->fixed, 1000, 60));
+    NOTE(mini_fix_buffer(self->fixed, FIXED_BYTES)); /* one at the end */
+    MINI_END(0);
+}
+
+static struct fixture make_fixture(
+    mini_poll (*poll)(struct mini_future *, struct mini_context)) {
+    struct fixture self = {.future = MINI_FUTURE(poll, "fixture"),
+        .dir = make_folder(),
+        .fixed = aligned_alloc(4096, FIXED_BYTES),
+        .loose = aligned_alloc(4096, FIXED_BYTES)};
+
+    check(self.fixed && self.loose);
+    self.file = make_file(self.dir, 100000);
+    self.listener = bound_socket(8, &self.address);
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    open_pair(UNIX_SOCKETS, false, self.other);
+    return self;
+}
+
+static void free_fixture(struct fixture *self) {
+    remove_folder(self->dir);
+    close(self->file);
+    close(self->listener);
+    close_pair(self->fd);
+    close_pair(self->other);
+    free(self->fixed);
+    free(self->loose);
+}
+
+static void fixed_buffers(void) {
+    struct fixture self = make_fixture(fixed_buffer_script);
+
+    check_equal(run(&self.future, virtual_clock()), 0);
+    free_fixture(&self);
+    assert_notes(100, 0, 0, 50000, 1, 50000, 50000, 1, 10, 0, 4, 1, 1, 0, 1000,
+        1, 1, 5, 5, 5, 2, 0, 0, 1000, 1, 0, 0, 1, 1000, 1, 0);
+}
+
+static void g5_8_fixed_buffers_are_used_and_given_up(void **state) {
+    (void)state;
+    each_kernel(fixed_buffers);
+}
+
+static mini_poll fixed_file_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct fixture *self = MINI_SELF(struct fixture);
+
+    MINI_BEGIN;
+    NOTE(mini_fix_file(-1, true));
+    NOTE(mini_fix_file(9999, true));
+    NOTE(mini_fix_file(9999, false));
+    NOTE(mini_fix_file(self->fd[0], false)); /* it is not */
+    STEP(mini_send(&self->io, self->fd[1], "a", 1));
+    FIXED_FILES(0);
+    NOTE(mini_fix_file(self->fd[0], true));
+    NOTE(mini_fix_file(self->fd[1], true));
+    NOTE(mini_fix_file(self->fd[1], true)); /* once more */
+    STEP(mini_send(&self->io, self->fd[1], "b", 1));
+    STEP(mini_readable(&self->io, self->fd[0])); /* may be one, or not */
+    self->before = (long)mini_stats()->fixed_files - 1;
+    STEP(mini_recv(&self->io, self->fd[0], self->loose, 60));
+    STEP(mini_send_zc(&self->io, self->fd[1], "zc", 2));
+    STEP(mini_read(&self->io, self->fd[0], self->loose, 60, -1));
+    NOTE((long)mini_stats()->fixed_files - self->before >= 4 ||
+        strcmp(mini_io_name(), "poll") == 0);
+    /* what waits can be cancelled */
+    self->task = background(mini_recv(&self->io, self->fd[0], self->loose, 60));
+    SETTLE(self);
+    mini_cancel(self->task);
+    STEP(mini_join(&self->join, self->task));
+    /* a stream, a part of a file */
+    mini_recv_stream(&self->stream, self->fd[0]);
+    STEP(mini_send_file(&self->out, self->fd[1], self->file, 10, 3000));
+    STEP(mini_recv_next(&self->stream));
+    NOTE(has_pattern(self->stream.lease->data, self->stream.lease->length, 10));
+    mini_lease_return(self->stream.lease);
+    STEP(mini_recv_end(&self->stream));
+    /* files, directories, a listening socket */
+    NOTE(mini_fix_file(self->file, true));
+    NOTE(mini_fix_file(self->dir, true));
+    NOTE(mini_fix_file(self->listener, true));
+    STEP(mini_write_all(&self->io, self->file, "text", 4, 0));
+    STEP(mini_read_exact(&self->io, self->file, self->loose, 4, 0));
+    STEP(mini_fsync(&self->io, self->file));
+    STEP(mini_statx(&self->look, self->file, ""));
+    NOTE((long)self->look.size);
+    STEP(mini_openat(&self->io, self->dir, "none", O_RDONLY, 0));
+    self->i = raw_connect(&self->address);
+    MINI_AWAIT(mini_accept(&self->io, self->listener));
+    NOTE(MINI_RESULT >= 0 && close((int)MINI_RESULT) == 0);
+    close(self->i);
+    /* no longer */
+    NOTE(mini_fix_file(self->fd[1], false));
+    NOTE(mini_fix_file(self->fd[1], false));
+    self->before = (long)mini_stats()->fixed_files;
+    STEP(mini_send(&self->io, self->fd[1], "c", 1));
+    FIXED_FILES(0);
+    STEP(mini_recv(&self->io, self->fd[0], self->loose, 60));
+    FIXED_FILES(1);
+    /* closed, its peer is told; then another has its number */
+    self->i = self->fd[0];
+    STEP(mini_close(&self->io, self->fd[0]));
+    NOTE(fcntl(self->i, F_GETFD));
+    STEP(mini_recv(&self->io, self->fd[1], self->loose, 60));
+    STEP(mini_recv(&self->io, self->i, self->loose, 60));
+    NOTE(mini_fix_file(self->i, false));
+    must(dup2(self->other[0], self->i) == self->i, "dup2");
+    raw_send(self->other[1], "new", 3);
+    self->before = (long)mini_stats()->fixed_files;
+    STEP(mini_recv(&self->io, self->i, self->loose, 60));
+    FIXED_FILES(0);
+    NOTE(mini_fix_file(self->i, true));
+    raw_send(self->other[1], "newer", 5);
+    STEP(mini_recv(&self->io, self->i, self->loose, 60));
+    FIXED_FILES(1);
+    MINI_END(0);
+}
+
+static void fixed_files(void) {
+    struct fixture self = make_fixture(fixed_file_script);
+
+    check_equal(run(&self.future, virtual_clock()), 0);
+    free_fixture(&self);
+    assert_notes(-EBADF, -EBADF, -EBADF, 0, 1, 0, 0, 0, 0, 1, 0, 2, 2, 2, 1,
+        -ECANCELED, 3000, 3000, 1, 0, 0, 0, 0, 4, 4, 0, 0, 100000, -ENOENT, 1,
+        0, 0, 1, 0, 1, 1, 0, -1, 0, -EBADF, -EBADF, 3, 0, 0, 5, 1);
+}
+
+static void g5_8_fixed_descriptors_are_used_and_given_up(void **state) {
+    (void)state;
+    each_kernel(fixed_files);
+}
+
+/* A number beyond the table: refused or not, it works. */
+static mini_poll high_file_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct fixture *self = MINI_SELF(struct fixture);
+
+    MINI_BEGIN;
+    NOTE(mini_fix_file(self->other[0], true) <= 0);
+    raw_send(self->other[1], "hello", 5);
+    STEP(mini_recv(&self->io, self->other[0], self->loose, 60));
+    NOTE(mini_fix_file(self->other[0], false) <= 0);
+    raw_send(self->other[1], "you", 3);
+    STEP(mini_recv(&self->io, self->other[0], self->loose, 60));
+    MINI_END(0);
+}
+
+static void high_files(void) {
+    for (int least = 1000; least <= 1040; least++) {
+        struct fixture self = make_fixture(high_file_script);
+        int high = fcntl(self.other[0], F_DUPFD, least);
+
+        if (high >= 0) {
+            close(self.other[0]);
+            self.other[0] = high;
+        }
+        check_equal(run(&self.future, virtual_clock()), 0);
+        free_fixture(&self);
+        if (high < 0) return;
+        assert_notes(1, 5, 1, 3);
+    }
+}
+
+static void g5_8_a_descriptor_beyond_the_table_works_unfixed(void **state) {
+    struct rlimit before, more;
+
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &before);
+    more = before;
+    if (more.rlim_cur < 1200 && more.rlim_max >= 1200) more.rlim_cur = 1200;
+    setrlimit(RLIMIT_NOFILE, &more);
+    each_kernel(high_files);
+    setrlimit(RLIMIT_NOFILE, &before);
+}
+
+#ifdef O_DIRECT
+
+static mini_poll direct_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct fixture *self = MINI_SELF(struct fixture);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_openat(
+        &self->io, self->dir, "direct", O_RDWR | O_CREAT | O_DIRECT, 0600));
+    NOTE(MINI_RESULT >= 0 || MINI_RESULT == -EINVAL);
+    self->i = (int)MINI_RESULT;
+    if (self->i < 0) MINI_RETURN(1);
+    NOTE(mini_fix_buffer(self->fixed, FIXED_BYTES));
+    NOTE(mini_fix_file(self->i, true));
+    for (size_t i = 0; i < FIXED_BYTES; i++) self->fixed[i] = pattern(i);
+    STEP(mini_write_fixed(&self->io, self->i, self->fixed, FIXED_BYTES, 0));
+    STEP(mini_write_all(&self->io, self->i, self->fixed, 8192, FIXED_BYTES));
+    memset(self->fixed, 0, FIXED_BYTES);
+    STEP(mini_read_fixed(&self->io, self->i, self->fixed + 4096, 16384, 4096));
+    NOTE(has_pattern(self->fixed + 4096, 16384, 4096));
+    STEP(mini_read_exact(
+        &self->io, self->i, self->loose, FIXED_BYTES, FIXED_BYTES));
+    NOTE(has_pattern(self->loose, 8192, 0));
+    STEP(mini_fsync(&self->io, self->i));
+    STEP(mini_close(&self->io, self->i));
+    MINI_END(0);
+}
+
+static bool has_direct;
+
+static void direct_files(void) {
+    struct fixture self = make_fixture(direct_script);
+    long result = run(&self.future, virtual_clock());
+
+    unlinkat(self.dir, "direct", 0);
+    free_fixture(&self);
+    has_direct = result == 0;
+    if (!has_direct) return;
+    assert_notes(1, 0, 0, FIXED_BYTES, 8192, 16384, 1, 8192, 1, 0, 0);
+}
+
+static void g5_8_files_past_the_page_cache(void **state) {
+    (void)state;
+    each_kernel(direct_files);
+    if (!has_direct) skip(); /* not on this file system */
+}
+
+#else
+
+static void g5_8_files_past_the_page_cache(void **state) {
+    (void)state;
+    skip();
+}
+
+#endif
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_recv_and_send_say_how_much),
     cmocka_unit_test(g5_1_read_and_write_of_a_pipe),
@@ -4402,6 +7257,50 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_operations_that_find_nothing_are_tried_again),
     cmocka_unit_test(g5_6_older_kernels_get_the_ring_they_know),
+    cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
+    cmocka_unit_test(g5_1_statx_by_path_and_by_descriptor),
+    cmocka_unit_test(g5_1_what_files_refuse_is_told),
+    cmocka_unit_test(g5_1_a_full_disk_is_enospc),
+    cmocka_unit_test(g5_2_a_file_operation_cancelled_early_never_starts),
+    cmocka_unit_test(g5_2_cancel_races_with_openat_and_no_descriptor_is_lost),
+    cmocka_unit_test(g5_2_a_cancelled_write_says_what_is_in_the_file),
+    cmocka_unit_test(g5_1_datagrams_and_whom_they_are_from),
+    cmocka_unit_test(g5_1_datagrams_to_an_address_too_large_go_nowhere),
+    cmocka_unit_test(g5_2_a_cancelled_recv_from_leaves_the_datagram),
+    cmocka_unit_test(g5_2_timeouts_race_with_datagrams_and_none_is_lost),
+    cmocka_unit_test(g5_1_a_call_on_a_helper_thread_has_its_own_result),
+    cmocka_unit_test(g5_1_more_calls_than_helpers_wait_in_line),
+    cmocka_unit_test(g5_1_each_shard_has_helpers_of_its_own),
+    cmocka_unit_test(g5_2_a_call_in_line_can_be_cancelled_one_that_runs_not),
+    cmocka_unit_test(g5_2_a_call_that_runs_outlives_its_timeout),
+    cmocka_unit_test(g5_2_losers_of_a_select_on_helper_threads_are_awaited),
+    cmocka_unit_test(g5_2_the_end_of_a_run_awaits_calls_that_run),
+    cmocka_unit_test(g5_2_cancel_races_with_calls_and_no_result_is_lost),
+    cmocka_unit_test(g1_11_a_helper_thread_without_memory_is_refused),
+    cmocka_unit_test(g5_1_a_stream_gives_bytes_in_order_to_the_end),
+    cmocka_unit_test(g5_1_a_stream_tells_a_reset_after_the_bytes),
+    cmocka_unit_test(g5_1_a_stream_of_what_is_no_connection),
+    cmocka_unit_test(g5_4_twenty_senders_share_few_buffers_and_none_starves),
+    cmocka_unit_test(g5_4_a_buffer_that_comes_back_goes_to_who_can_use_it),
+    cmocka_unit_test(g5_4_the_end_of_a_stream_gives_its_buffers_back),
+    cmocka_unit_test(g5_2_a_cancelled_wait_leaves_bytes_in_the_stream),
+    cmocka_unit_test(g5_2_timeouts_of_a_stream_lose_no_byte),
+    cmocka_unit_test(g5_4_a_stream_that_is_not_read_leaves_buffers_to_others),
+    cmocka_unit_test(g5_4_so_many_buffers_as_were_asked_for),
+    cmocka_unit_test(g1_5_who_holds_the_last_buffer_and_waits_is_a_deadlock),
+    cmocka_unit_test(g1_11_a_stream_without_memory_for_buffers),
+    cmocka_unit_test(g5_8_send_zc_lets_go_of_its_buffer_only_when_ready),
+    cmocka_unit_test(g5_8_send_zc_is_a_send_where_it_must_be),
+    cmocka_unit_test(g5_2_a_send_zc_that_waits_is_cancelled_or_reset),
+    cmocka_unit_test(g5_8_parts_of_files_are_sent),
+    cmocka_unit_test(g5_8_a_file_to_a_slow_peer_does_not_stall_the_shard),
+    cmocka_unit_test(g5_8_a_file_to_a_peer_that_resets),
+    cmocka_unit_test(g5_8_what_cannot_be_sent_from_a_file_is_told),
+    cmocka_unit_test(g5_2_a_cancelled_send_file_counts_every_byte),
+    cmocka_unit_test(g5_8_fixed_buffers_are_used_and_given_up),
+    cmocka_unit_test(g5_8_fixed_descriptors_are_used_and_given_up),
+    cmocka_unit_test(g5_8_a_descriptor_beyond_the_table_works_unfixed),
+    cmocka_unit_test(g5_8_files_past_the_page_cache),
 };
 
 MINI_TEST_MAIN(tests)

@@ -707,6 +707,41 @@ static void g6_1_who_waits_for_a_signal_is_no_deadlock(void **state) {
     }
 }
 
+/* So all is well afterwards, with shard 0 waiting for another one. */
+static mini_poll not_so_lonely_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static int which = SIGUSR2;
+
+    MINI_BEGIN;
+    check_equal(pthread_create(&self->thread, NULL, late_sender, &which), 0);
+    STEP(wait_for(&self->wait, SIGUSR2, 0));
+    pthread_join(self->thread, NULL);
+    MINI_AWAIT(mini_spawn_on(&self->remote, mini_shard_count() - 1,
+        mini_sleep(&self->sleep, 5 * MINI_MS)));
+    MINI_END(MINI_RESULT);
+}
+
+static void not_so_lonely(void) {
+    struct script self;
+
+    check_equal(
+        run(MINI_CALL(struct script, &self, not_so_lonely_script, .i = 0),
+            real_clock()),
+        0);
+    check_noted(SIGUSR2);
+}
+
+static void g6_1_a_wait_for_a_signal_leaves_no_deadlock_behind(void **state) {
+    char text[4096];
+
+    (void)state;
+    for (shards = 1; shards <= MAX_SHARDS; shards *= 2) {
+        assert_good_saying(not_so_lonely, text, sizeof text);
+        assert_string_equal(text, "");
+    }
+}
+
 /* The other shards turn all the while, and must not take what is shard 0's. */
 struct spinner {
     struct mini_future future;
@@ -1892,6 +1927,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_cancel_races_with_a_signal_and_none_is_lost),
     cmocka_unit_test(g6_1_a_wait_on_another_shard_is_cancelled),
     cmocka_unit_test(g6_1_who_waits_for_a_signal_is_no_deadlock),
+    cmocka_unit_test(g6_1_a_wait_for_a_signal_leaves_no_deadlock_behind),
     cmocka_unit_test(g6_1_busy_shards_leave_signals_to_the_first),
     cmocka_unit_test(g6_1_a_second_run_at_the_same_time_is_ebusy),
     cmocka_unit_test(g6_1_each_run_begins_without_signals),

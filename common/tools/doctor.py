@@ -15,8 +15,11 @@ import shutil
 import subprocess
 import sys
 
-# io_uring_setup has this number on every architecture Linux has but Alpha.
-IO_URING_SETUP = 425
+# These have the same numbers on every architecture Linux has but Alpha.
+IO_URING_SETUP, IO_URING_REGISTER, REGISTER_PROBE = 425, 427, 8
+# What stage 5 makes use of, by the operation that came with it; see probe() in
+# io_uring.c.
+FEATURES = {45: "multishot", 47: "buffer ring and send_zc", 30: "splice"}
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 COMPILER = os.environ.get("CC") or ("gcc" if shutil.which("gcc") else "cc")
@@ -112,16 +115,22 @@ def check_liburing():
 
 
 def try_io_uring():
-    """Sets up a ring and closes it; returns 0 or the errno."""
+    """Sets up a ring and closes it: 0 or the errno, and what it lacks."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     parameters = ctypes.create_string_buffer(120)
     fd = libc.syscall(ctypes.c_long(IO_URING_SETUP), ctypes.c_long(4),
                       parameters)
     if fd < 0:
-        return ctypes.get_errno()
+        return ctypes.get_errno(), []
+    # struct io_uring_probe, its first 16 bytes; behind them 8 an operation
+    probe = ctypes.create_string_buffer(16 + 8 * 256)
+    libc.syscall(ctypes.c_long(IO_URING_REGISTER), ctypes.c_long(fd),
+                 ctypes.c_long(REGISTER_PROBE), probe, ctypes.c_long(256))
     os.close(fd)
-    return 0
+    lacking = [name for operation, name in FEATURES.items()
+               if not probe.raw[16 + 8 * operation + 2] & 1]
+    return 0, lacking
 
 
 def seccomp_filters():
@@ -131,9 +140,13 @@ def seccomp_filters():
 def check_io_uring():
     if platform.system() != "Linux":
         return OK, "not on this system", "the poll backend serves"
-    error = try_io_uring()
+    error, lacking = try_io_uring()
+    if error == 0 and lacking:
+        return WARN, "without " + ", ".join(lacking), (
+            "a newer kernel has it; stage 5 does it another way here")
     if error == 0:
-        return OK, "a ring can be set up", ""
+        return OK, "a ring can be set up, with " + ", ".join(
+            FEATURES.values()), ""
     found = f"refused: {os.strerror(error)} ({errno.errorcode[error]})"
     disabled = read("/proc/sys/kernel/io_uring_disabled")
     if error == errno.EPERM and disabled in ("1", "2"):
