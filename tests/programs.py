@@ -1006,6 +1006,9 @@ def _(backend):
                request("/", *("A: b" for _ in range(2000))))
         expect(404, False, request("/" + "a" * 1023))
         expect(505, True, request("/hello", version="2.0"))
+        # who sends all of a body first is told, and not reset while it sends
+        expect(405, True, request("/", f"Content-Length: {4 << 20}",
+                                  method="PUT") + bytes(4 << 20))
         _, said, _ = ask(it.port, request("/", method="PUT"))
         require(said["Allow"] == "GET, HEAD", str(said))
         it.stop()
