@@ -142,7 +142,6 @@ struct mini_io_shard {
     const struct mini_io_backend *backend; /**< the one that was chosen */
     void *state; /**< the backend's own */
     struct mini_executor *executor; /**< whose I/O it is */
-    size_t active; /**< operations under way, background ones not counted */
     struct mini_io bell; /**< sees the doorbell while the shard sleeps */
     unsigned features; /**< of enum mini_io_feature */
     struct mini_offload *offload; /**< helper threads, once there are any */

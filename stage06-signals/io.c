@@ -16,7 +16,7 @@ void mini_io_start(struct mini_io *operation) {
     struct mini_io_shard *io = mini_self->io;
     operation->active = true;
     operation->cancelled = operation->offloaded = false;
-    io->active += !operation->background;
+    mini_self->outside += !operation->background;
     mini_self->stats.operations++;
     if (operation->op == MINI_OP_CALL)
         mini_offload_start(io, operation);
@@ -42,7 +42,7 @@ void mini_io_finish(struct mini_io *operation) {
 void mini_io_complete(struct mini_io *operation, long result, bool more) {
     if (!more) {
         operation->active = false;
-        mini_self->io->active -= !operation->background;
+        mini_self->outside -= !operation->background;
     }
     if (operation->notify) {
         operation->notify(operation, result);
@@ -155,11 +155,6 @@ static unsigned turn(struct mini_executor *executor) {
     return work + executor->io->backend->turn(executor->io, 0);
 }
 
-static uint64_t next(struct mini_executor *executor, uint64_t until) {
-    if (until == MINI_NEVER && executor->io->active > 0) return MINI_SOMEDAY;
-    return until;
-}
-
 static void wait(struct mini_executor *executor, uint64_t until) {
     struct mini_io_shard *io = executor->io;
     if (mini_park_begin(executor)) {
@@ -171,7 +166,7 @@ static void wait(struct mini_executor *executor, uint64_t until) {
 }
 
 const struct mini_poller mini_io_poller = {
-    .start = start, .stop = stop, .turn = turn, .next = next, .wait = wait};
+    .start = start, .stop = stop, .turn = turn, .wait = wait};
 
 const char *mini_io_name(void) { return mini_self->io->backend->name; }
 

@@ -32,6 +32,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,6 +59,7 @@ QUIET = 2.0  # percent of its time that a CPU may lose
 PATIENCE = 0.15  # of the time for everything that may be waited for quiet
 LOST = 5.0  # percent of its time that a load generator may lose
 PROGRAM_SECONDS = 60  # what one program may take
+SLOW = f"takes over {PROGRAM_SECONDS} s here"
 
 
 def stop(message):
@@ -185,7 +187,7 @@ class Machine:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            return None, f"takes over {PROGRAM_SECONDS} s"
+            return None, SLOW
         if process.returncode:
             return None, error.strip() or f"status {process.returncode}"
         return out.split(), None
@@ -194,6 +196,8 @@ class Machine:
         """What the load generator prints of a server: (a dict, None)."""
         process = self.start([program(server.program), *server.arguments],
                              self.pair[1:])
+        limit = threading.Timer(2 * PROGRAM_SECONDS, process.kill)
+        limit.start()
         try:
             match = re.match(r"listening on \S+:(\d+)",
                              process.stdout.readline())
@@ -207,6 +211,7 @@ class Machine:
                 return None, error
             return dict(zip(words[::2], map(float, words[1::2]))), None
         finally:
+            limit.cancel()
             process.kill()
             process.communicate()
 
@@ -303,7 +308,7 @@ def measure(machine, row, who, results, number):
             results.add(row, who, number, row.value(float(words[0])))
     if error is None:
         return
-    if who == "ours":
+    if who == "ours" and error != SLOW:
         stop(f"{one.program} {' '.join(one.arguments)}: {error}")
     results.failed[row.name, who] = error
 
@@ -323,7 +328,7 @@ def run_rounds(chosen, missing, options):
                      if row.runs[who].program not in missing
                      and (row.name, who) not in results.failed
                      and (number % 3 == 0 or who not in row.seldom)]
-            turn = number % len(order)
+            turn = number % max(1, len(order))
             for who in order[turn:] + order[:turn]:
                 progress(f"round {number + 1} of {options.rounds}: "
                          f"{row.name}: {who}")
@@ -516,6 +521,7 @@ def main():
     machine, results, rounds = run_rounds(chosen, missing, options)
     if rounds == 0:
         stop("no time for a round: --minutes must be more")
+    chosen = [row for row in chosen if results.of(row, "ours")]
     print_table(details_of(chosen, results), {0, 1, 2})
     print()
     print_table(summary_of(chosen, results), {0, 1, 4, 6, 9})
