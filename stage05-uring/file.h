@@ -73,7 +73,7 @@ int mini_fix_file(int fd, bool on);
 
 /** A look at a file, under way and done. */
 struct mini_statx {
-    struct mini_io io;
+    struct mini_io io; /**< the operation */
     uint64_t size; /**< bytes */
     int64_t modified; /**< ns since 1970 */
     uint32_t mode; /**< kind and permissions, as in struct stat */

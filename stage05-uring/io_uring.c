@@ -80,13 +80,13 @@ static unsigned probe(struct io_uring *ring) {
 
 /* 0 also if the kernel will not have it: then there is none. */
 static int open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
-    unsigned count = io->buffers->count;
-    size_t bytes = count * sizeof(struct io_uring_buf);
+    size_t bytes = MINI_BUFFERS_LENT * sizeof(struct io_uring_buf);
     if (!(io->features & MINI_BUFFER_RING)) return 0;
     uring->buffers = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
     if (!uring->buffers) return -ENOMEM;
     struct io_uring_buf_reg registration = {
-        .ring_addr = (uintptr_t)uring->buffers, .ring_entries = count};
+        .ring_addr = (uintptr_t)uring->buffers,
+        .ring_entries = MINI_BUFFERS_LENT};
     io_uring_buf_ring_init(uring->buffers);
     if (io_uring_register_buf_ring(&uring->ring, &registration, 0) < 0)
         io->features &= ~(unsigned)MINI_BUFFER_RING;
@@ -118,7 +118,7 @@ static int init(struct mini_io_shard *io) {
 static void lend(struct mini_io_shard *io, struct mini_buffer *buffer) {
     struct uring *uring = io->state;
     io_uring_buf_ring_add(uring->buffers, buffer->data, MINI_BUFFER_BYTES,
-        (unsigned short)buffer->id, io_uring_buf_ring_mask(io->buffers->count),
+        (unsigned short)buffer->id, io_uring_buf_ring_mask(MINI_BUFFERS_LENT),
         0);
     io_uring_buf_ring_advance(uring->buffers, 1);
 }
@@ -210,7 +210,11 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         break;
     case MINI_OP_RECV: io_uring_prep_recv(sqe, fd, buffer, length, 0); break;
     case MINI_OP_RECV_LEASE:
-        io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+        io_uring_prep_recv(sqe, fd, NULL, MINI_BUFFER_BYTES, 0);
+        if (operation->multishot) {
+            sqe->len = 0; /* of the buffer, whatever that is */
+            sqe->ioprio |= IORING_RECV_MULTISHOT;
+        }
         sqe->flags |= IOSQE_BUFFER_SELECT;
         sqe->buf_group = 0;
         break;
@@ -289,7 +293,7 @@ static void take_statx(struct mini_io *operation) {
 static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
     struct io_uring_cqe *cqe) {
     struct mini_buffer *buffer =
-        &io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
+        io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
     io->buffers->lent--; /* the next turn makes up for it */
     if (cqe->res > 0)
         mini_buffer_filled(operation, buffer, (size_t)cqe->res);

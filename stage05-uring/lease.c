@@ -9,13 +9,15 @@ int mini_buffers_init(struct mini_io_shard *io, unsigned count) {
     if (count > 32768 || (count & (count - 1)) != 0) return -EINVAL;
     io->buffers = calloc(1, sizeof *io->buffers);
     if (!io->buffers) return -ENOMEM;
-    io->buffers->count = count;
+    io->buffers->most = count;
     mini_list_init(&io->buffers->starved);
     return 0;
 }
 
 void mini_buffers_destroy(struct mini_io_shard *io) {
-    if (io->buffers) free(io->buffers->all);
+    if (!io->buffers) return;
+    while (io->buffers->made > 0) free(io->buffers->all[--io->buffers->made]);
+    free(io->buffers->all);
     free(io->buffers);
 }
 
@@ -24,23 +26,34 @@ void mini_buffer_put(struct mini_io_shard *io, struct mini_buffer *buffer) {
     io->buffers->free = buffer;
 }
 
-int mini_buffers_need(struct mini_io_shard *io) {
-    struct mini_buffers *buffers = io->buffers;
-    if (buffers->all) return 0;
-    buffers->all = malloc(buffers->count * sizeof *buffers->all);
-    if (!buffers->all) return -ENOMEM;
-    for (unsigned i = 0; i < buffers->count; i++) {
-        buffers->all[i].id = i;
-        mini_buffer_put(io, &buffers->all[i]);
+static struct mini_buffer *make_buffer(struct mini_buffers *buffers) {
+    if (!buffers->all)
+        buffers->all = calloc(buffers->most, sizeof(struct mini_buffer *));
+    if (!buffers->all || buffers->made == buffers->most) return NULL;
+    struct mini_buffer *buffer = malloc(sizeof *buffer);
+    if (buffer) {
+        buffer->id = buffers->made;
+        buffers->all[buffers->made++] = buffer;
+    } else if (buffers->made > 0) {
+        buffers->most = buffers->made; /* there is no memory for more */
     }
-    mini_buffers_lend(io);
-    return 0;
+    return buffer;
 }
 
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
     struct mini_buffer *buffer = io->buffers->free;
-    if (buffer) io->buffers->free = buffer->next;
+    if (!buffer) return make_buffer(io->buffers);
+    io->buffers->free = buffer->next;
     return buffer;
+}
+
+int mini_buffers_need(struct mini_io_shard *io) {
+    if (io->buffers->made > 0) return 0;
+    struct mini_buffer *first = make_buffer(io->buffers);
+    if (!first) return -ENOMEM;
+    mini_buffer_put(io, first);
+    mini_buffers_lend(io);
+    return 0;
 }
 
 /* A stream's buffers are a ring of links: its newest, behind that the oldest. */
@@ -74,13 +87,21 @@ static unsigned try_again(struct mini_list *line) {
     return count;
 }
 
+/* Whether nobody can be given one before one comes back. */
+static bool are_exhausted(struct mini_buffers *buffers) {
+    return buffers->lent == 0 && !buffers->free &&
+        buffers->made == buffers->most;
+}
+
 unsigned mini_buffers_lend(struct mini_io_shard *io) {
     struct mini_buffers *buffers = io->buffers;
-    bool ring = io->features & MINI_BUFFER_RING;
-    while (ring && buffers->free && buffers->lent < (buffers->count + 1) / 2) {
-        io->backend->lend(io, mini_buffer_take(io));
+    struct mini_buffer *buffer;
+    while (buffers->made > 0 && io->features & MINI_BUFFER_RING &&
+        buffers->lent < MINI_BUFFERS_LENT &&
+        buffers->lent < (buffers->most + 1) / 2 &&
+        (buffer = mini_buffer_take(io))) {
+        io->backend->lend(io, buffer);
         buffers->lent++;
     }
-    if (buffers->lent == 0 && !buffers->free) return 0;
-    return try_again(&buffers->starved);
+    return are_exhausted(buffers) ? 0 : try_again(&buffers->starved);
 }

@@ -3,9 +3,10 @@
  * @file
  * Buffers that are leased: memory for what was received, chosen when it comes.
  *
- * A connection that waits needs no buffer. The shard has a number of them; with
- * io_uring the kernel takes one from a ring when data is there. Who is given a
- * buffer uses it in place and gives it back, in any order.
+ * A connection that waits needs no buffer. The shard has some; with io_uring the
+ * kernel takes one from a ring when data is there. Who is given a buffer uses it
+ * in place and gives it back, in any order. More are made when they are needed,
+ * up to options.buffers: peers that send but never read may hold as many.
  *
  * - A buffer comes with an operation slot, to send what is in it: so an idle
  *   connection pays for neither.
@@ -20,8 +21,10 @@
 
 /** Bytes that a buffer holds. */
 #define MINI_BUFFER_BYTES 4096
-/** Buffers of a shard, without options.buffers. */
-#define MINI_BUFFERS 1024
+/** Most buffers of a shard, without options.buffers. */
+#define MINI_BUFFERS 16384
+/** Most of them that the kernel has at a time. */
+#define MINI_BUFFERS_LENT 512
 
 /** A buffer. */
 struct mini_buffer {
@@ -34,25 +37,26 @@ struct mini_buffer {
 
 /** All buffers of one shard. */
 struct mini_buffers {
-    unsigned count; /**< a power of two */
-    struct mini_buffer *all; /**< count of them; NULL until one is needed */
+    unsigned most; /**< as many as there may be */
+    unsigned made; /**< as many as there are: made when they are needed */
+    unsigned lent; /**< as many as the kernel has, with a buffer ring */
+    struct mini_buffer **all; /**< by number */
     struct mini_buffer *free; /**< those that nobody has, nor the kernel */
-    unsigned lent; /**< with a buffer ring: those that the kernel has */
     struct mini_list starved; /**< streams that found none */
 };
 
 /** Gives BUFFER back; streams that found none try again in the next turn. */
 void mini_lease_return(struct mini_buffer *buffer);
 
-/** Makes a shard's buffers, COUNT of them (0: MINI_BUFFERS), without their
- * memory. 0, -EINVAL if COUNT is no power of two up to 32768, or -ENOMEM. */
+/** Lets a shard have COUNT buffers (0: MINI_BUFFERS). 0, -EINVAL if COUNT is no
+ * power of two up to 32768, or -ENOMEM. */
 int mini_buffers_init(struct mini_io_shard *io, unsigned count);
-/** Makes their memory, if they have none yet. 0 or -ENOMEM. */
+/** Makes the first, if there is none yet. 0 or -ENOMEM. */
 int mini_buffers_need(struct mini_io_shard *io);
 /** Frees them. */
 void mini_buffers_destroy(struct mini_io_shard *io);
 /** Once a turn: with a buffer ring lends free buffers to the kernel, but half of
- * all at most: it fills what it has for one stream, if as much comes, before that
+ * all that there may be: it fills what it has for one stream, if as much comes, before that
  * can be stopped. If there are some, streams that found none try again; says how
  * many. */
 unsigned mini_buffers_lend(struct mini_io_shard *io);

@@ -20,7 +20,6 @@ static mini_poll finish(struct mini_io *io, long result) {
 
 static mini_poll wait_for_more(struct mini_io *io, struct mini_context cx) {
     io->task = cx.task;
-    io->multishot = mini_self->io->features & MINI_MULTISHOT;
     if (!io->active && !io->starved) mini_io_start(io);
     return MINI_PENDING;
 }
@@ -73,6 +72,7 @@ static MINI_POLL(accept_poll) {
         self->io.done--;
         return finish(&self->io, self->fds[self->first++]);
     }
+    self->io.multishot = mini_self->io->features & MINI_MULTISHOT;
     if (error == 0) return wait_for_more(&self->io, cx);
     self->io.error = 0;
     return finish(&self->io, error);
@@ -112,15 +112,19 @@ static void starve(struct mini_io *io) {
 }
 
 /* The backend has put the buffer into the stream, if there is one. Who has one
- * does not wait for the next yet: others have none. */
+ * does not wait for the next yet: others have none. Who fills buffers gets one at
+ * a time, not multishot, so that a flood does not take them all: the kernel would
+ * fill any number before it hears that this is enough. */
 static void received(struct mini_io *io, long result) {
     if (result == -ENOBUFS && io->done == 0) {
         starve(io);
     } else if (result <= 0 && result != -ECANCELED && result != -ENOBUFS) {
         io->ended = true;
         io->error = result;
+    } else if (result > 0) {
+        io->multishot = result < MINI_BUFFER_BYTES;
     }
-    tell(io, MINI_STREAM_HIGH_BUFFERS);
+    tell(io, io->multishot ? MINI_STREAM_HIGH_BUFFERS : 1);
 }
 
 static struct mini_buffer *take_oldest(struct mini_io *io) {

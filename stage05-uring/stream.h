@@ -8,7 +8,7 @@
  * brought waits in the stream. At its high-water mark it stops, and starts again
  * when that is used up: so a slow program leaves the rest to the backlog of the
  * listening socket, or to the socket's own buffer. Where there is no multishot,
- * each result is asked for.
+ * each result is asked for; so is what a peer sends that fills whole buffers.
  *
  * - The stream is the caller's; its end is to be awaited before its memory goes.
  * - One task at a time awaits it. Cancel of a wait leaves in the stream what has
@@ -21,7 +21,7 @@
 /** Connections that wait in a stream before it stops taking more. */
 #define MINI_STREAM_HIGH 64
 /** Buffers that wait in a stream before it stops receiving more. */
-#define MINI_STREAM_HIGH_BUFFERS 16
+#define MINI_STREAM_HIGH_BUFFERS 8
 
 /** A stream of connections. */
 struct mini_accept_stream {

@@ -15,7 +15,7 @@
 
 /** A datagram on its way. */
 struct mini_datagram {
-    struct mini_io io;
+    struct mini_io io; /**< the operation */
     struct msghdr header; /**< what the system call is given */
     struct iovec part; /**< the buffer */
     struct sockaddr_storage peer; /**< from whom, or to whom */

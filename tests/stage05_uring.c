@@ -6759,7 +6759,7 @@ static mini_poll reset_peer_script(
 
     MINI_BEGIN;
     self->task = background(send_part(self));
-    MINI_AWAIT(mini_sleep(&self->sleep, 2 * MINI_MS));
+    while (self->out.sent == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
     NOTE(ended(&self->out.future));
     reset(self->fd[0]);
     MINI_AWAIT(mini_join(&self->join, self->task));
