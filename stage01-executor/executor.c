@@ -32,7 +32,8 @@ static bool toss(uint32_t *random) {
     return *random & 1;
 }
 
-static void enqueue(struct mini_executor *executor, struct mini_task *task) {
+static inline void enqueue(
+    struct mini_executor *executor, struct mini_task *task) {
     bool in_front = executor->random && toss(&executor->random);
     task->next = in_front ? executor->first : NULL;
     if (in_front || !executor->first)
@@ -59,18 +60,17 @@ void mini_task_start(struct mini_executor *executor, struct mini_task *task) {
     mini_list_push(&executor->tasks, &task->link);
     executor->alive++;
     executor->stats.spawns++;
-    mini_wake(task);
+    task->queued = true; /* it is new: nobody can have woken it */
+    enqueue(executor, task);
 }
 
-struct mini_task *mini_spawn(
-    const struct mini_future *frame, size_t bytes, size_t room) {
+struct mini_task *mini_task_new(size_t bytes) {
     struct mini_executor *executor = mini_self;
-    size_t block = sizeof(struct mini_task) + bytes + room;
+    size_t block = sizeof(struct mini_task) + bytes;
     MINI_CHECK(executor, "MINI_SPAWN: not inside mini_run");
     if (executor->stopping) return NULL;
     struct mini_task *task = mini_slab_alloc(&executor->slab, block);
     if (!task) return NULL;
-    memcpy(future_of(task), frame, bytes);
     mini_task_start(executor, task);
     task->bytes = (uint32_t)block;
     task->detached = false;

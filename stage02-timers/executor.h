@@ -55,6 +55,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 /** Never: nothing to wait for. */
 #define MINI_NEVER UINT64_MAX
@@ -148,10 +149,18 @@ long mini_run(struct mini_future *main, const struct mini_options *options);
 #define MINI_SPAWN(type, ...) \
     mini_spawn(&MINI_FRAME(type, __VA_ARGS__).future, sizeof(type), 0)
 
+/** A new task, runnable, with BYTES for its frame, not cleared: to be filled
+ * before the caller returns to the executor. NULL as from MINI_SPAWN. */
+struct mini_task *mini_task_new(size_t bytes);
+
 /** What MINI_SPAWN calls: copies the FRAME of BYTES into a new task, and leaves
- * ROOM bytes behind it, not cleared. */
-struct mini_task *mini_spawn(
-    const struct mini_future *frame, size_t bytes, size_t room);
+ * ROOM bytes behind it, not cleared. Inline: a copy of known size is short. */
+static inline struct mini_task *mini_spawn(
+    const struct mini_future *frame, size_t bytes, size_t room) {
+    struct mini_task *task = mini_task_new(bytes + room);
+    if (task) memcpy(task + 1, frame, bytes);
+    return task;
+}
 
 /** Starts TASK in memory of the caller's; its future follows it there. It
  * counts as detached; its memory must stay until the turn after it ended. */
@@ -179,6 +188,17 @@ void mini_cancel(struct mini_task *task);
 /** Makes TASK runnable. Only from its own thread; other threads and shards
  * send messages. Panics for a task that has ended. */
 void mini_wake(struct mini_task *task);
+
+/** In an async function, in place of MINI_AWAIT(mini_yield(...)): the same, but
+ * there is no future to be made and polled, and no result: cx.cancel says if it
+ * has been cancelled. */
+#define MINI_YIELD() \
+    do { \
+        future->resume = __LINE__; \
+        cx.task->queued = true; /* it runs now: run_task sees the mark */ \
+        return MINI_PENDING; \
+    case __LINE__:; \
+    } while (0)
 
 /** Counters of the calling thread's executor, valid until mini_run returns. */
 const struct mini_stats *mini_stats(void);

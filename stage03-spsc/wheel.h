@@ -29,6 +29,7 @@
 
 #define MINI_TICK_BITS 16 /**< a tick is 2^16 ns */
 #define MINI_WHEEL_LEVELS 8 /**< digits of a tick, in base 64 */
+#define MINI_WHEEL_DIGIT 6 /**< bits of a digit */
 #define MINI_WHEEL_SLOTS 64 /**< in a level */
 /** The last tick there is, 584 years after 0. */
 #define MINI_TICK_MAX (UINT64_MAX >> MINI_TICK_BITS)
@@ -51,10 +52,32 @@ struct mini_wheel {
 
 /** Makes WHEEL an empty one that stands at tick 0. */
 void mini_wheel_init(struct mini_wheel *wheel);
+/** For the wheel's own: puts TIMER, which counts already, into its slot. */
+static inline void mini_wheel_put(
+    struct mini_wheel *wheel, struct mini_timer *timer) {
+    uint64_t tick = timer->tick < wheel->tick ? wheel->tick : timer->tick;
+    uint64_t differs = (tick ^ wheel->tick) | 1; /* of 0 there is no clz */
+    unsigned level =
+        (63 - (unsigned)__builtin_clzll(differs)) / MINI_WHEEL_DIGIT;
+    uint64_t slot = (tick >> (level * MINI_WHEEL_DIGIT)) % MINI_WHEEL_SLOTS;
+    mini_list_push(&wheel->slots[level][slot], &timer->link);
+    wheel->occupied[level] |= UINT64_C(1) << slot;
+}
+
 /** Puts in TIMER, due at TIMER->tick, or now if the wheel is past that. */
-void mini_wheel_insert(struct mini_wheel *wheel, struct mini_timer *timer);
+static inline void mini_wheel_insert(
+    struct mini_wheel *wheel, struct mini_timer *timer) {
+    mini_wheel_put(wheel, timer);
+    wheel->count++;
+}
+
 /** Takes TIMER out; no effect if it is not in. */
-void mini_wheel_cancel(struct mini_wheel *wheel, struct mini_timer *timer);
+static inline void mini_wheel_cancel(
+    struct mini_wheel *wheel, struct mini_timer *timer) {
+    if (!mini_list_linked(&timer->link)) return;
+    wheel->count--;
+    mini_list_remove(&timer->link);
+}
 /** Takes out and returns one timer that is due at TICK or before, in order of
  * their ticks; NULL if there is none, and the wheel stands at TICK then. */
 struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick);

@@ -8,28 +8,13 @@
  * for the first one, once. */
 #include "wheel.h"
 
-#define DIGIT 6 /* bits: log2 of MINI_WHEEL_SLOTS */
+#define DIGIT MINI_WHEEL_DIGIT
 
 void mini_wheel_init(struct mini_wheel *wheel) {
     *wheel = (struct mini_wheel){0};
     for (int level = 0; level < MINI_WHEEL_LEVELS; level++)
         for (int slot = 0; slot < MINI_WHEEL_SLOTS; slot++)
             mini_list_init(&wheel->slots[level][slot]);
-}
-
-void mini_wheel_insert(struct mini_wheel *wheel, struct mini_timer *timer) {
-    uint64_t tick = timer->tick < wheel->tick ? wheel->tick : timer->tick;
-    uint64_t differs = (tick ^ wheel->tick) | 1; /* of 0 there is no clz */
-    int level = (63 - __builtin_clzll(differs)) / DIGIT;
-    uint64_t slot = (tick >> (level * DIGIT)) % MINI_WHEEL_SLOTS;
-    mini_list_push(&wheel->slots[level][slot], &timer->link);
-    wheel->occupied[level] |= UINT64_C(1) << slot;
-    wheel->count++;
-}
-
-void mini_wheel_cancel(struct mini_wheel *wheel, struct mini_timer *timer) {
-    wheel->count -= mini_list_linked(&timer->link);
-    mini_list_remove(&timer->link);
 }
 
 /* The first slot that has timers, and the tick at which it begins; NULL: none.
@@ -54,18 +39,34 @@ uint64_t mini_wheel_next(struct mini_wheel *wheel) {
     return tick;
 }
 
+/* All of SLOT, to which the wheel has come, into lower levels. */
+static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
+    struct mini_list *link = slot->next;
+    mini_list_init(slot);
+    while (link != slot) {
+        struct mini_timer *timer =
+            MINI_CONTAINER(link, struct mini_timer, link);
+        link = link->next;
+        mini_wheel_put(wheel, timer);
+    }
+}
+
 struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick) {
-    struct mini_list *slot;
-    uint64_t next;
-    while ((slot = first_slot(wheel, &next)) && next <= tick) {
+    for (;;) {
+        struct mini_list *slot =
+            &wheel->slots[0][wheel->tick % MINI_WHEEL_SLOTS];
+        uint64_t next = wheel->tick;
+        if (mini_list_empty(slot) || next > tick)
+            slot = first_slot(wheel, &next);
+        if (!slot || next > tick) break;
         wheel->tick = next;
-        while (!mini_list_empty(slot)) { /* all of it, into lower levels */
+        if (slot < wheel->slots[1]) { /* level 0: it is due */
             struct mini_timer *timer =
                 MINI_CONTAINER(slot->next, struct mini_timer, link);
             mini_wheel_cancel(wheel, timer);
-            if (slot < wheel->slots[1]) return timer; /* level 0: it is due */
-            mini_wheel_insert(wheel, timer);
+            return timer;
         }
+        cascade(wheel, slot);
     }
     if (tick > wheel->tick) wheel->tick = tick;
     return NULL;

@@ -129,7 +129,7 @@ void mini_offload_stop(struct mini_io *operation) {
 unsigned mini_offload_turn(struct mini_io_shard *io) {
     unsigned completed = 0;
     void *job;
-    for (unsigned i = 0; io->offload && i < io->offload->count; i++)
+    for (unsigned i = 0; i < io->offload->count; i++)
         if (mini_spsc_pop(&io->offload->helpers[i].done, &job)) {
             struct mini_io *operation = job;
             io->offload->helpers[i].busy = false;

@@ -150,8 +150,9 @@ static void stop(struct mini_executor *executor) {
 
 /* With nothing runnable, the wait that follows does it with one system call. */
 static unsigned turn(struct mini_executor *executor) {
-    unsigned work = mini_offload_turn(executor->io);
-    work += mini_buffers_lend(executor->io);
+    unsigned work = 0;
+    if (executor->io->offload) work += mini_offload_turn(executor->io);
+    if (executor->io->buffers->made) work += mini_buffers_lend(executor->io);
     if (!executor->first && !executor->options.virtual_clock) return work;
     return work + executor->io->backend->turn(executor->io, 0);
 }

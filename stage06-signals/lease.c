@@ -96,7 +96,7 @@ static bool are_exhausted(struct mini_buffers *buffers) {
 unsigned mini_buffers_lend(struct mini_io_shard *io) {
     struct mini_buffers *buffers = io->buffers;
     struct mini_buffer *buffer;
-    while (buffers->made > 0 && io->features & MINI_BUFFER_RING &&
+    while (io->features & MINI_BUFFER_RING &&
         buffers->lent < MINI_BUFFERS_LENT &&
         buffers->lent < (buffers->most + 1) / 2 &&
         (buffer = mini_buffer_take(io))) {

@@ -685,6 +685,23 @@ static MINI_POLL(wakes_in_an_order) {
     MINI_END(0);
 }
 
+static MINI_POLL(yields_without_a_future) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    for (char c = 'a'; c <= 'c'; c++) mini_detach(spawn_walker(c, 3));
+    for (self->i = 0; self->i < 4; self->i++) {
+        note(".");
+        MINI_YIELD();
+    }
+    MINI_END(cx.cancel ? -ECANCELED : 0);
+}
+
+static void g1_2_the_short_yield_goes_behind_all_runnable(void **state) {
+    (void)state;
+    assert_int_equal(play(yields_without_a_future), 0);
+    assert_string_equal(trace, ".abc.abc.abc.");
+}
+
 static void g1_2_tasks_run_in_the_order_woken(void **state) {
     (void)state;
     assert_int_equal(play(wakes_in_an_order), 0);
@@ -2292,6 +2309,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_1_spawn_outside_a_run_panics),
     cmocka_unit_test(g1_2_tasks_run_in_the_order_spawned),
     cmocka_unit_test(g1_2_yield_goes_behind_all_runnable),
+    cmocka_unit_test(g1_2_the_short_yield_goes_behind_all_runnable),
     cmocka_unit_test(g1_2_tasks_run_in_the_order_woken),
     cmocka_unit_test(g1_2_who_wakes_itself_goes_last),
     cmocka_unit_test(g1_2_the_order_outlives_a_turn),

@@ -13,22 +13,19 @@ static bool running = true;
 
 struct yielder {
     struct mini_future future;
-    struct mini_yield yield;
 };
 
 static MINI_POLL(follow) {
-    struct yielder *self = MINI_SELF(struct yielder);
     MINI_BEGIN;
-    while (running) MINI_AWAIT(mini_yield(&self->yield));
+    while (running) MINI_YIELD();
     MINI_END(0);
 }
 
 static MINI_POLL(lead) {
-    struct yielder *self = MINI_SELF(struct yielder);
     MINI_BEGIN;
     bench_start(&bench);
     while (running) {
-        MINI_AWAIT(mini_yield(&self->yield));
+        MINI_YIELD();
         if (++rounds % per_slice == 0)
             running = bench_lap(&bench, per_slice * count);
     }
