@@ -6556,6 +6556,7 @@ static mini_poll full_zero_script(
 
     MINI_BEGIN;
     for (; self->i < 3; self->i++) {
+        fill_up_tcp(self->fd[1]);
         self->task[0] = background(mini_send_zc(
             &self->io[0], self->fd[1], self->buffer, sizeof self->buffer));
         if (self->i == 0) SETTLE(self);
@@ -6566,8 +6567,13 @@ static mini_poll full_zero_script(
         } else {
             mini_cancel(self->task[0]);
         }
+        /* of TCP there may be room again at any time; then the bytes are the
+         * kernel's until the peer has them */
+        while (self->i < 2 && !ended(&self->io[0].future)) {
+            drain(self->fd[0], -1);
+            MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        }
         MINI_AWAIT(mini_join(&self->join, self->task[0]));
-        /* of TCP there may be room again at any time */
         NOTE(MINI_RESULT == (long)sizeof self->buffer ||
             MINI_RESULT == (self->i == 2 ? -ECONNRESET : -ECANCELED));
     }
@@ -6583,7 +6589,6 @@ static void full_zero_copies(void) {
             MINI_FRAME(struct script, full_zero_script, .i = 0);
 
         open_pair(TCP_SOCKETS, nonblocking, self.fd);
-        fill_up_tcp(self.fd[1]);
         check_equal(run(&self.future, real_clock(1)), 0);
         close_pair(self.fd);
         assert_notes(1, 1, 1, 1);
@@ -7599,7 +7604,7 @@ static void g5_7_ten_thousand_connections_open_work_and_close(void **state) {
     if (count < GROUP) skip();
     ten_thousand(2, count);
     ten_thousand(1, count);
-    many_connections = count / 10;
+    many_connections = GROUP;
     each_kernel(many_on_one_shard);
     setrlimit(RLIMIT_NOFILE, &before);
 }
