@@ -32,7 +32,7 @@
  * @guarantee{G5.10} Under load, system calls are batched: fewer than one
  * io_uring_enter per request at 50 busy connections.
  *
- * @planned{G5.7} 10,000 connections open, work and close with no leak of memory
+ * @guarantee{G5.7} 10,000 connections open, work and close with no leak of memory
  * or descriptors, memory per idle connection stated and held.
  */
 #pragma once
