@@ -69,6 +69,7 @@ struct mini_options {
     bool virtual_clock; /**< time jumps to the next deadline when idle */
     unsigned shards; /**< 0: one a CPU; without options it is 1 */
     unsigned ring_capacity; /**< messages a ring; 0: 256; a power of two */
+    uint64_t spin; /**< ns that an idle shard looks for work before it sleeps */
     unsigned buffers; /**< most a shard may lease; 0: 16384; a power of two */
 };
 

@@ -144,6 +144,7 @@ struct mini_io_shard {
     struct mini_executor *executor; /**< whose I/O it is */
     struct mini_io bell; /**< sees the doorbell while the shard sleeps */
     unsigned features; /**< of enum mini_io_feature */
+    bool spins; /**< looks for completions although it could wait for them */
     struct mini_offload *offload; /**< helper threads, once there are any */
     struct mini_buffers *buffers; /**< to be leased, once there are any */
 };

@@ -3597,7 +3597,7 @@ struct doorbell {
     struct mini_sleep sleep;
     struct mini_task *task;
     struct mini_join join;
-    int fd;
+    int fd, peer;
     char byte;
     long i, answers;
 };
@@ -3633,6 +3633,39 @@ static void g4_7_a_message_wakes_a_shard_that_waits_for_io(void **state) {
     self.fd = fd[0];
     check_equal(run(&self.future, real_clock(2)), 300);
     assert_notes(-ECANCELED);
+    close_pair(fd);
+}
+
+/* Who looks for work all the time need not be told of it. */
+static mini_poll spinner(struct mini_future *future, struct mini_context cx) {
+    struct doorbell *self = MINI_SELF(struct doorbell);
+
+    MINI_BEGIN;
+    for (; self->i < 300; self->i++) {
+        MINI_AWAIT(mini_submit_to(&self->call, 1, answer, &self->i));
+        self->answers += MINI_RESULT == self->i * 10 + 1;
+    }
+    NOTE((long)mini_stats()->rings);
+    mini_recv(&self->io, self->fd, &self->byte, 1);
+    self->task = background(&self->io.future); /* I/O is seen, too */
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    raw_send(self->peer, "!", 1);
+    STEP(mini_join(&self->join, self->task));
+    MINI_END(self->answers);
+}
+
+static void g3_5_who_spins_is_not_rung(void **state) {
+    struct doorbell self = {.future = MINI_FUTURE(spinner, "spinner")};
+    struct mini_options options = real_clock(2);
+    int fd[2];
+
+    (void)state;
+    options.spin = 60 * MINI_SECOND;
+    open_pair(UNIX_SOCKETS, false, fd);
+    self.fd = fd[0];
+    self.peer = fd[1];
+    check_equal(run(&self.future, options), 300);
+    assert_notes(0, 1);
     close_pair(fd);
 }
 
@@ -7683,6 +7716,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_10_enters_are_counted),
     cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
     cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
+    cmocka_unit_test(g3_5_who_spins_is_not_rung),
     cmocka_unit_test(g4_5_shards_do_io_at_the_same_time),
     cmocka_unit_test(g1_5_what_waits_for_io_is_no_deadlock),
     cmocka_unit_test(g2_2_virtual_time_passes_when_io_has_nothing),
