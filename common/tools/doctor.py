@@ -142,7 +142,7 @@ def check_io_uring():
         return OK, "not on this system", "the poll backend serves"
     error, lacking = try_io_uring()
     if error == 0 and lacking:
-        return WARN, "without " + ", ".join(lacking), (
+        return OK, "a ring can be set up, without " + ", ".join(lacking), (
             "a newer kernel has it; stage 5 does it another way here")
     if error == 0:
         return OK, "a ring can be set up, with " + ", ".join(
