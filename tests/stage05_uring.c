@@ -4413,8 +4413,6 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
 
 /* ---- without what a kernel may lack ------------------------------------- */
 
-/* Runs TEST with each set of features that a kernel may have; poll(2) has none
- * of them anyway. */
 /* The newest and the oldest: for what takes long. */
 static void two_kernels(void (*test)(void)) {
     test();
@@ -4424,6 +4422,8 @@ static void two_kernels(void (*test)(void)) {
     mini_io_without = 0;
 }
 
+/* Runs TEST with each set of features that a kernel may have; poll(2) has none
+ * of them anyway. */
 static void each_kernel(void (*test)(void)) {
     static const unsigned lacks[] = {0, MINI_BUFFER_RING,
         MINI_MULTISHOT | MINI_BUFFER_RING, MINI_ZERO_COPY, MINI_SPLICE,
@@ -6963,7 +6963,8 @@ struct fixture {
     struct mini_send_file out;
     struct sockaddr_in address;
     int dir, file, fd[2], other[2], listener;
-    char *fixed, *loose; /* FIXED_BYTES each */
+    char *fixed,
+        *loose; /* FIXED_BYTES each; behind FIXED as many that are not */
     long before;
     int i;
 };
@@ -7044,7 +7045,7 @@ static struct fixture make_fixture(
     mini_poll (*poll)(struct mini_future *, struct mini_context)) {
     struct fixture self = {.future = MINI_FUTURE(poll, "fixture"),
         .dir = make_folder(),
-        .fixed = aligned_alloc(4096, FIXED_BYTES),
+        .fixed = aligned_alloc(4096, 2 * FIXED_BYTES),
         .loose = aligned_alloc(4096, FIXED_BYTES)};
 
     check(self.fixed && self.loose);
