@@ -87,7 +87,7 @@ struct mini_stats {
     uint64_t leases; /**< buffers that were filled and leased */
     uint64_t starved; /**< times that a stream had to wait for a buffer */
     uint64_t zero_copies; /**< send_zc that copied nothing */
-    uint64_t copies; /**< send_zc that the kernel copied after all */
+    uint64_t copies; /**< those that io_uring copied after all */
     uint64_t fixed_buffers; /**< operations with the registered buffer */
     uint64_t fixed_files; /**< operations on registered descriptors */
     uint64_t

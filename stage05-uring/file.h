@@ -48,7 +48,8 @@ static inline struct mini_future *mini_write_all(struct mini_io *slot, int fd,
         .length = length, .offset = offset, .all = true);
 }
 
-/** mini_read into part of the buffer that mini_fix_buffer() has registered. */
+/** mini_read into part of the buffer that mini_fix_buffer() has registered. What
+ * lies outside of that may be -EFAULT. */
 static inline struct mini_future *mini_read_fixed(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
     return MINI_IO(slot, MINI_OP_READ, .fd = fd, .buffer = buffer,
