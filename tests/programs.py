@@ -704,6 +704,31 @@ def _():
 # --- what goes wrong ---------------------------------------------------------
 
 
+def send_all_it_takes(connection):
+    try:
+        while connection.send(bytes(65536)):
+            pass
+    except BlockingIOError:
+        pass
+
+
+@check("echo: peers that send and never read do not stall others")
+def _():
+    for backend in backends():
+        with contextlib.ExitStack() as stack:
+            it = stack.enter_context(server(backend, "--shards", "1"))
+            floods = [stack.enter_context(connect(it.port))
+                      for _ in range(200)]
+            for flood in floods:
+                flood.setblocking(False)
+            for _ in range(50):  # buffers grow while there is more to send
+                for flood in floods:
+                    send_all_it_takes(flood)
+                time.sleep(0.02)
+            with connect(it.port) as other:
+                require(echoes(other), "no answer")
+
+
 def refused(*arguments, statuses=(1, 2), words=(), program="echo", **more):
     """It must say why in one line, and end."""
     status, output, errors = run(program, *arguments, **more)
