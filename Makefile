@@ -201,6 +201,7 @@ want "$$(header uv.h)" libuv1-dev libuv-devel libuv libuv
 want "$$(header ev.h)" libev-dev libev-devel libev libev
 want "$$(header boost/version.hpp)" libboost-dev boost-devel boost boost
 want 'command -v valgrind' valgrind valgrind valgrind -
+want 'command -v fio' fio fio fio fio
 endef
 
 define INSTALLER

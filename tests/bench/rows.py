@@ -9,9 +9,11 @@ pairs. An HTTP row would be a Server with another load generator.
 """
 
 from collections import namedtuple
+from pathlib import Path
 
 # A source file, the header without which it is left out, what to link, and the
-# package that has it (the word that `make deps-bench` knows it by).
+# package that has it (the word that `make deps-bench` knows it by). A .py is run
+# as it is, and needs a command instead of the header.
 Source = namedtuple("Source", "file needs link whose", defaults=("", (), ""))
 
 SOURCES = {
@@ -42,10 +44,18 @@ SOURCES = {
         Source("echo_uv.c", "uv.h", ("-luv",), "libuv"),
         Source("echo_asio.cpp", "boost/asio.hpp", (), "Boost.Asio"),
         Source("echo_turn_mini.c"),
+        Source("files_uring.c", "liburing.h", ("-luring",), "liburing"),
+        Source("files_mini.c"),
+        Source("files_pread.c"),
+        Source("files_uv.c", "uv.h", ("-luv",), "libuv"),
+        Source("files_fio.py", "fio", (), "fio"),
         Source("memory_limit.c"),
         Source("memory_mini.c"),
     ]
 }
+
+# What the programs read that read a file; the first one makes it.
+FILE = Path(__file__).resolve().parent / "build" / "pattern"
 
 # What is run: a program and its arguments.
 Run = namedtuple("Run", "program arguments")
@@ -176,6 +186,16 @@ def rows():
         "TCP echo, 1 connection, half of all within", "us",
         *servers("echo", 1, 700, value="p50"), [Goal("limit", 1.03)], cpus=2,
     )
+    for what, name in (("plain", "as they come"),
+                       ("both", "registered buffer, file")):
+        yield Row(
+            f"read 4 KiB of a file at random, {name}", "ns",
+            run("files_mini", FILE, what),
+            {"io_uring loop": run("files_uring", FILE)},
+            {"pread": run("files_pread", FILE),
+             "libuv": run("files_uv", FILE), "fio": run("files_fio", FILE)},
+            [Goal("limit", 1.04)] if what == "both" else [],
+        )
     yield Row(
         "memory of an idle TCP connection", "B",
         *servers("idle", 2000, value="bytes"), [Goal("value", 256)], cpus=2,

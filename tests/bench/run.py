@@ -48,7 +48,7 @@ sys.path.insert(0, str(HERE))
 
 import plot
 import rows
-from rows import EXAMPLES, GROWTH, SOURCES, Server
+from rows import EXAMPLES, GROWTH, SOURCES, Run, Server
 
 MAKE = os.environ.get("MAKE") or shutil.which("gmake") or "make"
 CC = os.environ.get("CC") or ("gcc" if shutil.which("gcc") else "cc")
@@ -76,6 +76,19 @@ def program(name):
     return str((STAGE / "build" if name in EXAMPLES else BUILD) / name)
 
 
+def names_of(one):
+    """Of a Run or a Server: the programs it takes."""
+    return {one.program, getattr(one, "generator", one.program)}
+
+
+def command(one):
+    """Of a Run or a Server: the words to start it with."""
+    file = SOURCES[one.program].file if one.program in SOURCES else ""
+    first = ([sys.executable, str(HERE / file)] if file.endswith(".py")
+             else [program(one.program)])
+    return [*first, *one.arguments]
+
+
 # --- building ----------------------------------------------------------------
 
 
@@ -85,8 +98,10 @@ def compiler(source):
     return [*CC.split(), "-std=c11"]
 
 
-def has_header(source):
-    """Is the header there, and the compiler for it?"""
+def is_there(source):
+    """Is the command or the header there, and the compiler for it?"""
+    if source.file.endswith(".py"):
+        return bool(shutil.which(source.needs))
     if not source.needs:
         return True
     try:
@@ -118,7 +133,7 @@ def options_of_runtime():
 
 def build_one(name):
     source, target = SOURCES[name], BUILD / name
-    if is_new(target, source):
+    if source.file.endswith(".py") or is_new(target, source):
         return None
     ours = [str(LIBRARY)] if name.endswith("_mini") else []
     uring = ["-luring"] if ours and has_liburing() else []
@@ -145,7 +160,7 @@ def build(names):
     if made.returncode:
         stop(f"{STAGE.name} does not build:\n{made.stdout}")
     BUILD.mkdir(exist_ok=True)
-    missing = [n for n in names if not has_header(SOURCES[n])]
+    missing = [n for n in names if not is_there(SOURCES[n])]
     for whose in sorted({SOURCES[n].whose for n in missing}):
         print(f"left out: {whose} is not here ('make deps-bench' installs it)")
     names = [n for n in names if n not in missing]
@@ -154,7 +169,7 @@ def build(names):
         for name, error in zip(names, pool.map(build_one, names)):
             if error:
                 stop(f"{SOURCES[name].file} does not compile:\n{error}")
-    return missing
+    return set(missing)
 
 
 # --- running -----------------------------------------------------------------
@@ -194,8 +209,7 @@ class Machine:
 
     def under_load(self, server):
         """What the load generator prints of a server: (a dict, None)."""
-        process = self.start([program(server.program), *server.arguments],
-                             self.pair[1:])
+        process = self.start(command(server), self.pair[1:])
         limit = threading.Timer(2 * PROGRAM_SECONDS, process.kill)
         limit.start()
         try:
@@ -205,8 +219,9 @@ class Machine:
                 return None, process.stderr.read().strip() or "no port"
             kind, *load = server.load
             words, error = self.output(
-                [program(server.generator), kind, match[1], str(process.pid),
-                 *load], self.pair[:1])
+                command(Run(server.generator,
+                            [kind, match[1], str(process.pid), *load])),
+                self.pair[:1])
             if error:
                 return None, error
             return dict(zip(words[::2], map(float, words[1::2]))), None
@@ -302,8 +317,7 @@ def measure(machine, row, who, results, number):
         if error is None:
             results.add_details(row, who, number, details)
     else:
-        words, error = machine.output([program(one.program), *one.arguments],
-                                      cpus)
+        words, error = machine.output(command(one), cpus)
         if error is None:
             results.add(row, who, number, row.value(float(words[0])))
     if error is None:
@@ -325,7 +339,7 @@ def run_rounds(chosen, missing, options):
             machine.wait_until_quiet(left)
             # each begins once, so that none always follows the same one
             order = [who for who in row.runs
-                     if row.runs[who].program not in missing
+                     if not names_of(row.runs[who]) & missing
                      and (row.name, who) not in results.failed
                      and (number % 3 == 0 or who not in row.seldom)]
             turn = number % max(1, len(order))
@@ -514,9 +528,8 @@ def main():
         chosen = [row for row in chosen if row.cpus == 1]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    names = {"quiet"}
-    for one in (one for row in chosen for one in row.runs.values()):
-        names |= {one.program, getattr(one, "generator", one.program)}
+    names = {"quiet"}.union(*(names_of(one) for row in chosen
+                              for one in row.runs.values()))
     missing = build(sorted(names - EXAMPLES))
     machine, results, rounds = run_rounds(chosen, missing, options)
     if rounds == 0:
