@@ -49,6 +49,8 @@ SOURCES = {
         Source("files_pread.c"),
         Source("files_uv.c", "uv.h", ("-luv",), "libuv"),
         Source("files_fio.py", "fio", (), "fio"),
+        Source("features_send_mini.c"),
+        Source("features_recv_mini.c"),
         Source("memory_limit.c"),
         Source("memory_mini.c"),
     ]
@@ -213,6 +215,45 @@ def rows():
             f"spawn, sleep, end, {count(n)} at a time", "ns",
             run("memory_mini", "life", n), {},
         )
+
+
+def features():
+    """What each gives: the same work with it, as "ours", and without, as peers.
+    Only run if they are asked for."""
+    def row(name, program, with_it, without, argument, *more, cpus=2):
+        def one(case):
+            words = (case, argument) if program != "files_mini" else (
+                argument, case)
+            return run(program, *words)
+        return Row(f"feature: {name}", "ns", one(with_it), {},
+                   {what: one(case) for what, case in (without, *more)},
+                   cpus=cpus)
+
+    def size(n):
+        for unit, bytes_ in (("MiB", 1 << 20), ("KiB", 1 << 10)):
+            if n >= bytes_:
+                return f"{n // bytes_} {unit}"
+        return f"{n} B"
+
+    for n in (16384, 65536):
+        yield row(f"send_zc, {size(n)}", "features_send_mini", "send_zc",
+                  ("send", "send"), n)
+    for n in (4096, 65536, 1048576):
+        yield row(f"send_file with splice, {size(n)}", "features_send_mini",
+                  "splice", ("read, send", "copy"), n)
+        yield row(f"send_file with sendfile(2), {size(n)}",
+                  "features_send_mini", "sendfile", ("read, send", "copy"), n)
+    for what, case in (("buffer", "buffer"), ("file", "file"),
+                       ("buffer and file", "both")):
+        yield row(f"registered {what}, read 4 KiB", "files_mini", case,
+                  ("neither", "plain"), FILE, cpus=1)
+    for n in (64, 4096):
+        yield row(f"recv_stream with a buffer ring, {size(n)}",
+                  "features_recv_mini", "ring", ("recv", "recv"), n)
+        yield row(f"recv_stream without one, {size(n)}",
+                  "features_recv_mini", "stream", ("recv", "recv"), n)
+    yield row("multishot accept", "features_recv_mini", "multishot",
+              ("one by one", "accept"), 1)
 
 
 # From the first row to the second, our figure shall grow by no more than BOUND

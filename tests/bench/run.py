@@ -4,6 +4,7 @@
 
     run.py                     everything, in under ten minutes
     run.py yield               the rows with "yield" in their name
+    run.py feature             what each feature of the ring's gives; only so
     run.py --rounds 15         more rounds: narrower figures
     run.py --list              only the names of the rows
 
@@ -490,9 +491,9 @@ def write_json(chosen, results, rounds):
 
 
 def chosen_rows(pattern):
-    every = list(rows.rows())
     if not pattern:
-        return every
+        return list(rows.rows())
+    every = [*rows.rows(), *rows.features()]
     wild = pattern.lower() if "*" in pattern else f"*{pattern.lower()}*"
     found = [r for r in every if fnmatch.fnmatch(r.name.lower(), wild)]
     if not found:
@@ -519,6 +520,8 @@ def main():
     options = arguments()
     if not hasattr(os, "sched_setaffinity"):
         stop("pinning programs to CPUs needs Linux")
+    if options.list:
+        options.pattern = options.pattern or "*"
     chosen = chosen_rows(options.pattern)
     if options.list:
         print("\n".join(row.name for row in chosen))
