@@ -202,6 +202,8 @@ want "$$(header ev.h)" libev-dev libev-devel libev libev
 want "$$(header boost/version.hpp)" libboost-dev boost-devel boost boost
 want 'command -v valgrind' valgrind valgrind valgrind -
 want 'command -v fio' fio fio fio fio
+want 'command -v wrk' wrk - - wrk
+want 'command -v nginx || test -x /usr/sbin/nginx' nginx nginx nginx nginx
 endef
 
 define INSTALLER

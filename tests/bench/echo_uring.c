@@ -1,147 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The limit of an echo server: a loop over io_uring by hand, with the least that
- * the kernel lets one do. One multishot accept; one multishot receive for each
- * connection, into buffers that all share; descriptors that only the ring knows;
- * and one system call a turn. */
-#include "listener.h"
+/* The limit of an echo server.
+ *     echo_uring           sleeps until something comes
+ *     echo_uring spin      looks for it all the time */
+#include "uring_server.h"
 
-#include <liburing.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-#define ENTRIES 1024
-#define BUFFERS 2048
-#define FILES 16384
-
-enum kind { ACCEPT, RECEIVE, SEND, CLOSE };
-
-/* What a completion belongs to, in its 64 bits. */
-union tag {
-    struct {
-        uint8_t kind;
-        uint8_t unused;
-        uint16_t buffer;
-        uint16_t fd; /* an index of the ring's files */
-        uint16_t offset; /* sent so far */
-    } is;
-    uint64_t bits;
-};
-
-static struct io_uring ring;
-static struct io_uring_buf_ring *buffers;
-static char memory[BUFFERS][BUFFER];
-static uint16_t lengths[BUFFERS];
-
-static struct io_uring_sqe *get_sqe(void) {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
-    if (sqe) return sqe;
-    io_uring_submit(&ring);
-    return io_uring_get_sqe(&ring);
+static const char *answer(unsigned fd, char *data, unsigned *length) {
+    (void)fd;
+    (void)length;
+    return data;
 }
 
-static void give_back(unsigned buffer) {
-    io_uring_buf_ring_add(buffers, memory[buffer], BUFFER,
-        (unsigned short)buffer, io_uring_buf_ring_mask(BUFFERS), 0);
-    io_uring_buf_ring_advance(buffers, 1);
-}
-
-static void start_accept(int listener) {
-    struct io_uring_sqe *sqe = get_sqe();
-    io_uring_prep_multishot_accept_direct(sqe, listener, NULL, NULL, 0);
-    sqe->user_data = (union tag){.is = {.kind = ACCEPT}}.bits;
-}
-
-static void start_receive(unsigned fd) {
-    struct io_uring_sqe *sqe = get_sqe();
-    io_uring_prep_recv_multishot(sqe, (int)fd, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT | IOSQE_FIXED_FILE;
-    sqe->buf_group = 0;
-    sqe->user_data =
-        (union tag){.is = {.kind = RECEIVE, .fd = (uint16_t)fd}}.bits;
-}
-
-static void start_send(union tag tag) {
-    struct io_uring_sqe *sqe = get_sqe();
-    unsigned buffer = tag.is.buffer, offset = tag.is.offset;
-    io_uring_prep_send(sqe, tag.is.fd, memory[buffer] + offset,
-        (size_t)lengths[buffer] - offset, MSG_NOSIGNAL);
-    sqe->flags |= IOSQE_FIXED_FILE;
-    tag.is.kind = SEND;
-    sqe->user_data = tag.bits;
-}
-
-static void start_close(unsigned fd) {
-    struct io_uring_sqe *sqe = get_sqe();
-    io_uring_prep_close_direct(sqe, fd);
-    sqe->user_data = (union tag){.is = {.kind = CLOSE}}.bits;
-}
-
-static void received(struct io_uring_cqe *cqe, union tag tag) {
-    if (cqe->res > 0) {
-        tag.is.buffer = (uint16_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-        tag.is.offset = 0;
-        lengths[tag.is.buffer] = (uint16_t)cqe->res;
-        start_send(tag);
-        if (!(cqe->flags & IORING_CQE_F_MORE)) start_receive(tag.is.fd);
-    } else if (cqe->res == -ENOBUFS)
-        start_receive(tag.is.fd);
-    else
-        start_close(tag.is.fd);
-}
-
-static void sent(struct io_uring_cqe *cqe, union tag tag) {
-    if (cqe->res > 0) {
-        tag.is.offset = (uint16_t)(tag.is.offset + cqe->res);
-        if (tag.is.offset < lengths[tag.is.buffer]) {
-            start_send(tag);
-            return;
-        }
-    }
-    give_back(tag.is.buffer);
-}
-
-static void init(void) {
-    struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
-            IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
-            IORING_SETUP_CQSIZE,
-        .cq_entries = 4096};
-    struct io_uring_buf_reg reg = {.ring_entries = BUFFERS};
-    size_t bytes = BUFFERS * sizeof(struct io_uring_buf);
-    buffers = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), bytes);
-    if (!buffers) exit(1);
-    reg.ring_addr = (uintptr_t)buffers;
-    if (io_uring_queue_init_params(ENTRIES, &ring, &params) < 0 ||
-        io_uring_register_files_sparse(&ring, FILES) < 0 ||
-        io_uring_register_buf_ring(&ring, &reg, 0) < 0) {
-        fputs("this kernel's io_uring is too old\n", stderr);
-        exit(1);
-    }
-    io_uring_register_ring_fd(&ring);
-    io_uring_buf_ring_init(buffers);
-    memset(memory, 0, sizeof memory); /* all there before it is counted */
-    for (unsigned i = 0; i < BUFFERS; i++) give_back(i);
-}
-
-int main(void) {
-    init();
-    int listener = open_listener(0);
-    start_accept(listener);
-    for (;;) {
-        struct io_uring_cqe *cqe;
-        unsigned head, count = 0;
-        io_uring_submit_and_wait(&ring, 1);
-        io_uring_for_each_cqe(&ring, head, cqe) {
-            union tag tag = {.bits = cqe->user_data};
-            count++;
-            if (tag.is.kind == RECEIVE)
-                received(cqe, tag);
-            else if (tag.is.kind == SEND)
-                sent(cqe, tag);
-            else if (tag.is.kind == ACCEPT) {
-                if (cqe->res >= 0) start_receive((unsigned)cqe->res);
-                if (!(cqe->flags & IORING_CQE_F_MORE)) start_accept(listener);
-            }
-        }
-        io_uring_cq_advance(&ring, count);
-    }
+int main(int argc, char **argv) {
+    serve(argc > 1 && strcmp(argv[1], "spin") == 0);
 }

@@ -2,6 +2,7 @@
 /* Loads an echo server, and looks at what that costs it.
  *     load echo PORT PID CONNECTIONS MS    a message of 64 bytes under way on
  *                                          each connection, for so long
+ *     load spin PORT PID CONNECTIONS MS    the same, and never sleeps
  *     load idle PORT PID CONNECTIONS       one message on each, then silence
  *
  * Every byte that comes back is compared with what was sent; no two messages
@@ -36,6 +37,7 @@ struct connection {
 
 static struct connection *all;
 static unsigned connections, port, pid;
+static bool spins;
 static uint64_t histogram[64 * DEEP], requests, gaps;
 static uint64_t clock_read; /* the last reading */
 
@@ -184,7 +186,7 @@ static double percentile(double part) {
 static void serve_events(int epoll, uint64_t until) {
     struct epoll_event events[512];
     while (clock_read < until) {
-        int count = epoll_wait(epoll, events, 512, 100);
+        int count = epoll_wait(epoll, events, 512, spins ? 0 : 100);
         if (count < 0 && errno != EINTR) fail("epoll_wait");
         uint64_t before = read_clock();
         for (int i = 0; i < count; i++) {
@@ -242,6 +244,7 @@ static void load_idle(void) {
 
 int main(int argc, char **argv) {
     bool idle = bench_case(argc, argv, "idle");
+    spins = bench_case(argc, argv, "spin");
     port = bench_number(argc, argv, 2);
     pid = bench_number(argc, argv, 3);
     connections = bench_number(argc, argv, 4);

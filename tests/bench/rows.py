@@ -5,7 +5,7 @@ good. run.py does what stands here.
 A new row is one more Row below. A program is a source file of this directory,
 named by its stem, and prints "VALUE OPERATIONS". A server prints "listening on
 HOST:PORT", and a load generator is run against it, which prints "NAME VALUE"
-pairs. An HTTP row would be a Server with another load generator.
+pairs.
 """
 
 from collections import namedtuple
@@ -43,7 +43,11 @@ SOURCES = {
         Source("echo_epoll.c"),
         Source("echo_uv.c", "uv.h", ("-luv",), "libuv"),
         Source("echo_asio.cpp", "boost/asio.hpp", (), "Boost.Asio"),
+        Source("echo_spin_mini.c"),
         Source("echo_turn_mini.c"),
+        Source("load_wrk.py", "wrk", (), "wrk"),
+        Source("http_uring.c", "liburing.h", ("-luring",), "liburing"),
+        Source("http_nginx.py", "nginx", (), "nginx"),
         Source("files_uring.c", "liburing.h", ("-luring",), "liburing"),
         Source("files_mini.c"),
         Source("files_pread.c"),
@@ -68,7 +72,7 @@ Run = namedtuple("Run", "program arguments")
 Server = namedtuple("Server", "program arguments generator load value")
 
 # Programs that are not built here: stage 6 has them.
-EXAMPLES = {"echo"}
+EXAMPLES = {"echo", "httpd"}
 
 # A goal: the ratio to the limit, the ratio to the best peer, or the value
 # itself shall be at most (of a rate: at least) BOUND.
@@ -110,6 +114,19 @@ def servers(*load, value):
         {"io_uring loop": server("echo_uring")},
         {"epoll loop": server("echo_epoll"), "libuv": server("echo_uv"),
          "Asio": server("echo_asio")},
+    )
+
+
+def web_servers(*load):
+    """Our web server, the limit and nginx, under the same load."""
+    def server(program, *arguments):
+        return Server(program, arguments, "load_wrk",
+                      ["hello", *map(str, load)], "cpu")
+    return (
+        server("httpd", "--root", str(FILE.parent), "--port", "0",
+               "--shards", "1"),
+        {"io_uring loop": server("http_uring")},
+        {"nginx": server("http_nginx")},
     )
 
 
@@ -187,6 +204,21 @@ def rows():
     yield Row(
         "TCP echo, 1 connection, half of all within", "us",
         *servers("echo", 1, 700, value="p50"), [Goal("limit", 1.03)], cpus=2,
+    )
+    yield Row(
+        "TCP echo, 1 connection, half of all within, none sleeps", "us",
+        Server("echo_spin_mini", [], "load", ["spin", "1", "700"], "p50"),
+        {"io_uring loop": Server("echo_uring", ["spin"], "load",
+                                 ["spin", "1", "700"], "p50")},
+        goals=[Goal("limit", 1.03)], cpus=2,
+    )
+    yield Row(
+        "HTTP hello, 64 connections, CPU a request", "ns",
+        *web_servers(64, 1), [Goal("limit", 1.04), Goal("peer", 0.9)], cpus=2,
+    )
+    yield Row(
+        "HTTP hello, 64 connections, 16 at once, CPU a request", "ns",
+        *web_servers(64, 16), [Goal("peer", 0.5)], cpus=2,
     )
     for what, name in (("plain", "as they come"),
                        ("both", "registered buffer, file")):
