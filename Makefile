@@ -237,6 +237,10 @@ apt-get install -q -y --no-install-recommends" ;;
     *) how="brew install" ;;
     esac
     how="$$how$$missing"
+    case "$$manager$$missing" in # Debian starts what it installs
+    apt-get*nginx*) how="$$how && { systemctl disable --now nginx || \
+service nginx stop || :; }" ;;
+    esac
     root="su -c"
     command -v sudo >/dev/null && root="sudo sh -c"
     if [ -z "$$missing" ]; then
