@@ -29,7 +29,7 @@ tour: ready
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
 CHECKS   := format ladder guarantees clang docs portable programs
-VARIANTS := plain,asan,tsan,portable
+VARIANTS := plain,asan,tsan
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
 VARIANTS := portable,portable-asan,portable-tsan

@@ -30,6 +30,11 @@ override CC := clang
 else ifeq ($(origin CC),default)
 CC      := $(if $(shell command -v gcc 2>/dev/null),gcc,cc)
 endif
+# The tests are long, and quick enough without the optimiser; they do as CFLAGS
+# says where it says something.
+ifeq ($(origin CFLAGS),undefined)
+FOR_TESTS := $(if $(filter asan tsan,$(TRAITS)),-O0,-O1)
+endif
 CFLAGS  ?= $(if $(filter asan,$(TRAITS)),-O1,-O2) -g
 
 FLAGS.portable := -D_POSIX_C_SOURCE=200809L
@@ -117,12 +122,12 @@ $(BUILD)/examples/%.o: examples/%.c $(BUILD)/config
 	$(compile)
 $(BUILD)/tests/harness.o: ../tests/harness.c $(BUILD)/config | cmocka
 	$(call say,CC,$@)
-	$(compile) $(CMOCKA_CFLAGS)
+	$(compile) $(CMOCKA_CFLAGS) $(FOR_TESTS)
 # stage03.o is made of tests/stage03_<whatever it is about>.c
 $(BUILD)/tests/stage%.o: $$(wildcard ../tests/stage$$*_*.c) $(BUILD)/config \
     | cmocka
 	$(call say,CC,$@)
-	$(compile) $(CMOCKA_CFLAGS)
+	$(compile) $(CMOCKA_CFLAGS) $(FOR_TESTS)
 
 $(LIBRARY): $(OBJECTS)
 	$(call say,AR,$@)
