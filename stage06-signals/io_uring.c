@@ -275,8 +275,7 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
     struct io_uring_sqe *sqe = get_sqe(io);
     io_uring_prep_cancel(sqe, operation, 0);
-    io_uring_sqe_set_data(
-        sqe, NULL); /* nobody waits for the cancel's own end */
+    io_uring_sqe_set_data(sqe, NULL); /* nobody waits for its own end */
 }
 
 /* ---- completion ---- */
