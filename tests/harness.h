@@ -55,7 +55,8 @@
  *   PROGRAM 'g1_*_cancel?'   those a shell pattern fits
  *   PROGRAM --list [PATTERN] their names, one a line; runs none
  *   PROGRAM --after NAME [PATTERN]   those that follow NAME
- *   PROGRAM --until-failure [PATTERN]   stops at the first that fails
+ *   PROGRAM --until-failure SECONDS [PATTERN]   stops at the first that
+ *                            fails or takes longer
  *
  * @return the exit status: 0, the number of tests that failed, or 2 with a
  *         message if no test's name fits.

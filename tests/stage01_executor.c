@@ -2276,6 +2276,23 @@ static void g1_13_seeds_give_many_orders(void **state) {
     assert_in_range(first[7], SEEDS / 4, SEEDS * 3 / 4); /* but not one only */
 }
 
+/* A seed that was written down must still show the same run elsewhere. */
+static void g1_13_a_seed_means_the_same_everywhere(void **state) {
+    static const struct {
+        uint32_t seed;
+        const char *order;
+    } known[] = {
+        {1, "hdcbaefg"}, {2654435761u, "hedcbafg"}, {77777777u, "hfdcbaeg"}};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        seed = known[i].seed;
+        assert_int_equal(play(spawns_eight), 0);
+        assert_string_equal(trace, known[i].order);
+    }
+    seed = 0;
+}
+
 /* What holds whatever the order. */
 static void (*const in_any_order[])(void **) = {
     g1_1_main_is_polled_until_ready,
@@ -2400,6 +2417,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_12_the_slab_gives_what_was_freed_last),
     cmocka_unit_test(g1_12_slab_memory_comes_in_chunks),
     cmocka_unit_test(g1_13_seeds_give_many_orders),
+    cmocka_unit_test(g1_13_a_seed_means_the_same_everywhere),
     cmocka_unit_test(g1_13_shuffled_all_else_holds),
 };
 
