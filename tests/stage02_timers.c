@@ -443,6 +443,7 @@ static void g2_3_the_last_tick_there_is(void **state) {
     assert_int_equal(mini_wheel_next(&wheel), MINI_TICK_MAX);
     assert_ptr_equal(mini_wheel_expire(&wheel, MINI_TICK_MAX), &timers[0]);
     assert_int_equal(mini_wheel_next(&wheel), UINT64_MAX);
+    assert_null(mini_wheel_expire(&wheel, UINT64_MAX)); /* past all there are */
 }
 
 static void g2_3_what_is_past_is_due_now(void **state) {

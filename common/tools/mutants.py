@@ -56,7 +56,7 @@ import run as suite
 
 # quick to build; a mutant's warnings are let pass, wrong types are not
 CFLAGS = "-O1 -Wno-error -Werror=int-conversion -Werror=incompatible-pointer-types"
-ONE_TEST = 20  # seconds that one test may take, a sanitizer's four times that
+ONE_TEST = 60  # seconds that one test may take, a sanitizer's twice that
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for all there is
 NOTICED, MISSED, EQUIVALENT = "noticed", "missed", "equivalent"
 SAME, NO_PROGRAM = "the same code", "do not compile"
@@ -208,7 +208,7 @@ class Workshop:
 
         process = subprocess.Popen(
             (suite.FIXED_ADDRESSES if sanitized else [])
-            + [program.path, "--until-failure", str(ONE_TEST * (1 + 3 * sanitized))],
+            + [program.path, "--until-failure", str(ONE_TEST * (1 + sanitized))],
             cwd=self.root, env=env, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, preexec_fn=limit,
