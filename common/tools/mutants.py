@@ -249,7 +249,10 @@ class Workshop:
         """Who notices: the stage whose tests fail; "" for none."""
         if (variant, self.numbers[-1]) not in self.programs:
             return ""
-        for number in sorted(self.numbers, key=lambda n: (n < first, n)):
+        numbers = sorted(self.numbers, key=lambda n: (n < first, n))
+        if variant:  # what came before it does not meet it on two threads
+            numbers = [n for n in numbers if n >= first]
+        for number in numbers:
             for program in self.programs.get((variant, number), ()):
                 if not self.passes(program, program.seconds):
                     return f"tests of stage {number} {variant}".strip()
