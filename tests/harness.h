@@ -44,6 +44,12 @@
 #define MINI_TEST_ASAN 0
 #endif
 
+/** How many times less than usual is done by threads that only pass the time to
+ * each other: more than 1 where a test program is run hundreds of times. */
+#ifndef MINI_TEST_LESS
+#define MINI_TEST_LESS 1
+#endif
+
 /** How long one test may take, in seconds. */
 #define MINI_TEST_SECONDS 120
 
