@@ -28,7 +28,7 @@ tour: ready
 
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
-CHECKS   := format ladder guarantees clang docs portable programs
+CHECKS   := format ladder guarantees clang docs portable programs mutants
 VARIANTS := plain,asan,tsan
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
@@ -43,7 +43,7 @@ check: ready
 ##   make stage03         builds stage 3: library and examples (01 to 06)
 ##   make test-03         tests of stages 1 to 3 on stage 3; T=pattern chooses
 ##   make diff-03         what stage 3 changed from 2; STAT=1: figures, FULL=1: all
-##   make mutants-03      breaks stage 3 in 30 small ways: do the tests notice?
+##   make mutants-03      breaks stage 3 in small ways: do its tests notice?
 
 .PHONY: all
 STAGES := $(NUMBERS:%=stage%)
@@ -64,11 +64,12 @@ $(DIFFS): diff-%: python
 	@$(PYTHON) common/tools/diff.py $* $(if $(STAT),--stat) \
 	    $(if $(FULL),--full)
 
-MUTANTS := $(NUMBERS:%=mutants-%)
+MUTANTS := mutants $(NUMBERS:%=mutants-%)
 .PHONY: $(MUTANTS)
-$(MUTANTS): mutants-%: python
-	@$(PYTHON) common/tools/mutants.py $* $(if $(COUNT),--count $(COUNT)) \
-	    $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+$(MUTANTS): python
+	@$(PYTHON) common/tools/mutants.py $(subst mutants,,$(subst -,,$@)) \
+	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(ONLY),--only $(ONLY)) $(if $(KIND),--kind $(KIND))
 
 ##
 ## All stages:
@@ -77,6 +78,7 @@ $(MUTANTS): mutants-%: python
 ##   make lift FROM=03    carries a change of stage 3 up through the later ones
 ##   make guarantees      checks that every promise has a test and the reverse
 ##   make format          formats the C sources (clang-format)
+##   make mutants         breaks each stage in small ways; takes an hour or two
 ##   make docs            the book and the reference, as HTML in docs/build/
 ##   make clean           removes all that was built
 
@@ -156,6 +158,10 @@ check-programs:
 
 check-portable:
 	@$(PYTHON) common/tools/portable.py
+
+# A sample, always the same one, none of which may be missed.
+check-mutants:
+	@$(PYTHON) common/tools/mutants.py 02 --whole --count 8 --rate 100
 
 # --- installing what is missing --------------------------------------------
 # All of it is plain sh, since Python may be among what is missing.
