@@ -4637,6 +4637,7 @@ static mini_poll file_errors_script(
     NOTE((long)self->io.done);
     STEP(mini_write_all(&self->io, self->other, "no", 2, -1));
     STEP(mini_close(&self->io, self->other));
+    self->other = 9999; /* that number may be somebody else's by now */
     STEP(mini_close(&self->io, self->other));
     STEP(mini_read_exact(&self->io, self->dir, self->back, 5, 0));
     STEP(mini_fsync(&self->io, self->other));
