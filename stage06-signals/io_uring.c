@@ -134,7 +134,7 @@ static int fix_file(struct mini_io_shard *io, int fd, bool on) {
     uring->has_files = true;
     error =
         io_uring_register_files_update(&uring->ring, (unsigned)fd, &value, 1);
-    if (error >= 0) uring->fixed[fd] = on;
+    if (error >= 0 || !on) uring->fixed[fd] = on; /* else it stays open */
     return error < 0 ? error : 0;
 }
 
