@@ -92,11 +92,10 @@ bool mini_test_alloc_failed(void);
  */
 long mini_test_live_allocs(void);
 
-/** How many descriptors and threads this process has, and how many mappings of
- * memory that it shares with the kernel or others, such as a ring. 0 where there
- * is no /proc. */
+/** How many descriptors this process has, and how many mappings of memory that
+ * it shares with the kernel or others, such as a ring. 0 where there is no
+ * /proc. */
 int mini_test_descriptors(void);
-int mini_test_threads(void);
 int mini_test_shared_mappings(void);
 
 /**
