@@ -76,9 +76,27 @@ TESTS    := $(foreach n,$(UP_TO),$(if $(wildcard ../tests/stage$(n)_*.c),\
 
 # The test programs' allocations go through tests/harness.c, which can make
 # one fail: a service of GNU ld and lld that Apple's linker does not have.
-WRAPPED := $(if $(filter Darwin,$(SYSTEM)),,malloc calloc realloc free \
-           aligned_alloc posix_memalign)
-WRAP    := $(foreach f,$(WRAPPED),-Wl,--wrap=$(f))
+# So do the runtime's system calls, through tests/faults.c; but not those of the
+# tests, so first of all the runtime alone is linked, to one object.
+RUNTIME := $(LIBRARY)
+ifneq ($(SYSTEM),Darwin)
+RUNTIME := $(BUILD)/tests/runtime.o
+WRAP    := $(foreach f,malloc calloc realloc free aligned_alloc posix_memalign,\
+           -Wl,--wrap=$(f))
+CALLS   := accept accept4 bind close connect eventfd eventfd_read fstat fstatat \
+           fsync getaddrinfo getsockname getsockopt listen openat pipe \
+           poll ppoll pread pthread_create pthread_join pwrite read recv \
+           recvmsg sched_getaffinity sched_setaffinity send sendfile sendmsg \
+           setsockopt shutdown socket write
+ifneq ($(filter uring,$(BACKENDS)),)
+CALLS   += $(addprefix io_uring_,get_probe_ring queue_init_params \
+           register_buf_ring register_buffers register_files_sparse \
+           register_files_update submit submit_and_get_events \
+           submit_and_wait_timeout)
+endif
+endif
+FAULTS   := $(BUILD)/tests/faults.o \
+            $(if $(filter uring,$(BACKENDS)),$(BUILD)/tests/faults_uring.o)
 CMOCKA_CFLAGS := $(shell pkg-config --cflags cmocka 2>/dev/null)
 CMOCKA_LIBS   := $(shell pkg-config --libs cmocka 2>/dev/null || echo -lcmocka)
 
@@ -103,7 +121,8 @@ clean:
 
 # All objects depend on this file, which is new when the compiler, a flag or
 # the list of sources is: so no build mixes two of them.
-CONFIG  := $(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(SOURCES) $(LDLIBS)
+CONFIG  := $(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(SOURCES) $(LDLIBS) \
+           $(CALLS)
 $(BUILD)/config: FORCE
 	@echo '#include <stdio.h>' | $(CC) -E - >/dev/null 2>&1 || { \
 	    echo "$(CC) cannot compile here: run 'make deps' at the top," \
@@ -120,7 +139,8 @@ $(BUILD)/%.o: ../common/%.c $(BUILD)/config
 $(BUILD)/examples/%.o: examples/%.c $(BUILD)/config
 	$(call say,CC,$@)
 	$(compile)
-$(BUILD)/tests/harness.o: ../tests/harness.c $(BUILD)/config | cmocka
+$(BUILD)/tests/harness.o $(FAULTS): $(BUILD)/tests/%.o: ../tests/%.c \
+    $(BUILD)/config | cmocka
 	$(call say,CC,$@)
 	$(compile) $(CMOCKA_CFLAGS) $(FOR_TESTS)
 # stage03.o is made of tests/stage03_<whatever it is about>.c
@@ -139,8 +159,13 @@ $(EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(LIBRARY)
 	$(call say,LD,$@)
 	$(link) $^ $(LDLIBS) -o $@
 
+$(BUILD)/tests/runtime.o: $(OBJECTS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(filter-out -pthread -f%,$(FLAGS)) $(CFLAGS) -r -nostdlib \
+	    $(CALLS:%=-Wl,--wrap=%) $^ -o $@
+
 $(TESTS): $(BUILD)/test-%: $(BUILD)/tests/%.o $(BUILD)/tests/harness.o \
-    $(LIBRARY)
+    $(FAULTS) $(RUNTIME)
 	$(call say,LD,$@)
 	$(link) $(WRAP) $^ $(CMOCKA_LIBS) $(LDLIBS) -o $@
 

@@ -9,6 +9,7 @@
  * often probes: futures that a scene makes READY when it wants to, and that
  * count how they were polled.
  */
+#include "faults.h"
 #include "harness.h"
 
 #include "miniss.h"
@@ -2056,6 +2057,19 @@ static void g1_11_any_descriptor_may_be_missing(void **state) {
     }
 }
 
+/* This stage calls nothing; what later ones do at their start may fail. */
+static long spawn_sizes(void) { return play(spawns_sizes); }
+
+static void started_or_says_why(
+    long result, const struct mini_test_fault *fault) {
+    assert_true(result == 0 || (fault->call && result == -fault->error));
+}
+
+static void g1_11_any_system_call_may_fail(void **state) {
+    (void)state;
+    mini_test_each_fault(spawn_sizes, started_or_says_why);
+}
+
 /* ---- G1.12: a million ---------------------------------------------------- */
 
 enum { MILLION = 1000000 };
@@ -2413,6 +2427,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_11_any_allocation_may_fail),
     cmocka_unit_test(g1_11_the_slab_gives_null_and_goes_on),
     cmocka_unit_test(g1_11_any_descriptor_may_be_missing),
+    cmocka_unit_test(g1_11_any_system_call_may_fail),
     cmocka_unit_test(g1_12_a_million_tasks),
     cmocka_unit_test(g1_12_frames_of_all_sizes),
     cmocka_unit_test(g1_12_slab_blocks_are_apart),
