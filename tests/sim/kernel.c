@@ -25,7 +25,8 @@ static struct object *new_object(enum kind kind) {
 
 static int new_fd(struct object *object) {
     int fd = 3;
-    if (is_open >= limit || sim_fault("no descriptor: EMFILE")) return -EMFILE;
+    if (sim_fault("no descriptor: EMFILE")) return -EMFILE;
+    if (is_open >= limit) return sim_faults++, -EMFILE;
     while (table[fd]) fd++;
     SIM_CHECK(++is_open < DESCRIPTORS - 3, "out of descriptors");
     table[fd] = object;

@@ -50,7 +50,7 @@ static bool tracing, in_handler;
 static const char *workload;
 uint64_t sim_now;
 bool sim_is_calm;
-unsigned sim_killed;
+unsigned sim_killed, sim_faults;
 
 /* How mean this seed is. */
 static struct {
@@ -79,6 +79,7 @@ bool sim_fault(const char *what) {
     if (sim_is_calm || mean.faults == 0 || !sim_chance(mean.faults))
         return false;
     sim_trace("fault: %s", what);
+    sim_faults++;
     return true;
 }
 
@@ -433,7 +434,7 @@ static bool is_over(void *fiber) { return ((struct fiber *)fiber)->ended; }
 static void run_seed(uint64_t number) {
     state = seed = number;
     next_random();
-    steps = sim_now = sim_killed = 0;
+    steps = sim_now = sim_killed = sim_faults = 0;
     live_blocks = 0;
     in_handler = sim_is_calm = false;
     memset(coming_signal, 0, sizeof coming_signal);

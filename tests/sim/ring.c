@@ -31,7 +31,11 @@ struct ring {
     struct io_uring *user;
     struct request *requests[REQUESTS];
     unsigned count;
-    struct io_uring_cqe done[4 * REQUESTS]; /* not in the CQ yet */
+    struct {
+        uint64_t user_data;
+        int result;
+        unsigned flags;
+    } done[4 * REQUESTS]; /* completions that are not in the CQ yet */
     unsigned done_count;
     struct io_uring_buf_ring *buffers;
     uint16_t buffers_mask, buffers_head;
@@ -51,12 +55,17 @@ static struct ring *ring_of(struct io_uring *user) { return user->sq.ring_ptr; }
 static void flush(struct ring *ring) {
     struct io_uring_cq *cq = &ring->user->cq;
     unsigned moved = 0;
-    while (moved < ring->done_count &&
-        *cq->ktail - *cq->khead < cq->ring_entries)
-        cq->cqes[(*cq->ktail)++ & cq->ring_mask] = ring->done[moved++];
+    for (; moved < ring->done_count &&
+         *cq->ktail - *cq->khead < cq->ring_entries;
+         moved++) {
+        struct io_uring_cqe *cqe = &cq->cqes[(*cq->ktail)++ & cq->ring_mask];
+        cqe->user_data = ring->done[moved].user_data;
+        cqe->res = ring->done[moved].result;
+        cqe->flags = ring->done[moved].flags;
+    }
     ring->done_count -= moved;
-    memmove(ring->done, ring->done + moved,
-        ring->done_count * sizeof *ring->done);
+    memmove(
+        ring->done, ring->done + moved, ring->done_count * sizeof *ring->done);
     ring->flags = ring->done_count == 0 ? 0 : IORING_SQ_CQ_OVERFLOW;
 }
 
@@ -65,8 +74,9 @@ static void post(struct ring *ring, struct request *q, long result,
     sim_trace("completes: opcode %d of %d, %ld, flags %x", q->sqe.opcode,
         q->sqe.fd, result, flags);
     SIM_CHECK(ring->done_count < 4 * REQUESTS, "completions are not reaped");
-    ring->done[ring->done_count++] = (struct io_uring_cqe){
-        .user_data = q->sqe.user_data, .res = (int)result, .flags = flags};
+    ring->done[ring->done_count].user_data = q->sqe.user_data;
+    ring->done[ring->done_count].result = (int)result;
+    ring->done[ring->done_count++].flags = flags;
     if (version == 4)
         ring->flags |= IORING_SQ_TASKRUN; /* it has to come for it */
     else
@@ -152,13 +162,6 @@ static long recv_buffer(struct ring *ring, struct request *q, unsigned *flags) {
     return result;
 }
 
-static void cancel(struct ring *ring, struct request *q) {
-    for (unsigned i = 0; i < ring->count; i++)
-        if (ring->requests[i]->sqe.user_data == q->sqe.addr)
-            ring->requests[i]->cancelled = true;
-    finish(ring, q, 0, 0);
-}
-
 static long perform(struct ring *ring, struct request *q, unsigned *flags) {
     switch (q->sqe.opcode) {
     case IORING_OP_POLL_ADD:
@@ -173,6 +176,7 @@ static long perform(struct ring *ring, struct request *q, unsigned *flags) {
         return sim_send(q->file, buffer_of(q), q->sqe.len);
     case IORING_OP_SHUTDOWN: return sim_shutdown(q->file);
     case IORING_OP_CLOSE: return sim_close(q->sqe.fd);
+    case IORING_OP_ASYNC_CANCEL: return 0;
     default: sim_fail("a request that is not simulated: %d", q->sqe.opcode);
     }
 }
@@ -183,10 +187,6 @@ static void step(struct ring *ring, struct request *q) {
         ? IORING_ACCEPT_MULTISHOT
         : q->sqe.opcode == IORING_OP_RECV ? IORING_RECV_MULTISHOT : 0;
     bool goes_on = q->sqe.ioprio & multishot;
-    if (q->sqe.opcode == IORING_OP_ASYNC_CANCEL) {
-        cancel(ring, q);
-        return;
-    }
     if (q->cancelled && !q->sent && (!is_ready(q) || sim_chance(2))) {
         scribble(q);
         finish(ring, q, goes_on || sim_chance(2) ? -ECANCELED : -EINTR, 0);
@@ -237,6 +237,14 @@ static void *complete_requests(void *unused) {
 
 /* ---- submission ---- */
 
+/* Looked up at once, so that it cannot hit a later request of the same name; what
+ * comes of it is up to step(). */
+static void cancel(struct ring *ring, uint64_t name) {
+    for (unsigned i = 0; i < ring->count; i++)
+        if (ring->requests[i]->sqe.user_data == name)
+            ring->requests[i]->cancelled = true;
+}
+
 static int submit(struct io_uring *user) {
     struct ring *ring = ring_of(user);
     int count = 0;
@@ -247,8 +255,9 @@ static int submit(struct io_uring *user) {
         struct request *q = __real_malloc(sizeof *q);
         unsigned at = (*user->sq.khead)++ & user->sq.ring_mask;
         *q = (struct request){.sqe = user->sq.sqes[at]};
-        if (q->sqe.opcode != IORING_OP_ASYNC_CANCEL &&
-            q->sqe.opcode != IORING_OP_CLOSE) {
+        if (q->sqe.opcode == IORING_OP_ASYNC_CANCEL) {
+            cancel(ring, q->sqe.addr);
+        } else if (q->sqe.opcode != IORING_OP_CLOSE) {
             q->file = sim_object(q->sqe.fd);
             q->file->users++;
         }
@@ -347,18 +356,16 @@ void io_uring_queue_exit(struct io_uring *user) {
 }
 
 struct io_uring_probe *io_uring_get_probe_ring(struct io_uring *user) {
-    static struct {
-        struct io_uring_probe probe;
-        struct io_uring_probe_op ops[IORING_OP_LAST];
-    } all;
+    static struct io_uring_probe_op memory[IORING_OP_LAST + 4];
+    struct io_uring_probe *probe = (void *)memory;
     (void)user;
-    all.probe.last_op = IORING_OP_LAST - 1;
+    probe->last_op = IORING_OP_LAST - 1;
     for (int i = 0; i < IORING_OP_LAST; i++)
-        all.ops[i].flags = (i != IORING_OP_SOCKET || version >= 2) &&
+        probe->ops[i].flags = (i != IORING_OP_SOCKET || version >= 2) &&
                 (i != IORING_OP_SEND_ZC || version >= 3)
             ? IO_URING_OP_SUPPORTED
             : 0;
-    return &all.probe;
+    return probe;
 }
 
 void io_uring_free_probe(struct io_uring_probe *probe) { (void)probe; }

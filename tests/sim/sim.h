@@ -37,6 +37,8 @@ static inline bool sim_chance(uint32_t one_in) {
 }
 /** True if a fault is to happen here; in some seeds none ever does. */
 bool sim_fault(const char *what);
+/** How many have. */
+extern unsigned sim_faults;
 /** While true no fault happens: the set up of a workload. */
 extern bool sim_is_calm;
 

@@ -31,7 +31,6 @@ bool sim_spurious(void);
 #undef atomic_fetch_add_explicit
 #undef atomic_fetch_sub_explicit
 #undef atomic_fetch_or
-#undef atomic_flag_test_and_set
 
 #define atomic_load_explicit(p, order) \
     (sim_point("load " #p), sim_drain(p), *(p))
@@ -62,7 +61,6 @@ bool sim_spurious(void);
 #define atomic_fetch_sub_explicit(p, v, order) \
     SIM_RMW(p, "subtract from", *sim_p_ -= (v))
 #define atomic_fetch_or(p, v) SIM_RMW(p, "or into", *sim_p_ |= (v))
-#define atomic_flag_test_and_set(p) 0
 #define atomic_compare_exchange_strong(p, e, v) \
     ({ \
         __typeof__(p) sim_p_ = (p); \
