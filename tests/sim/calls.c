@@ -26,13 +26,13 @@ static MINI_POLL(trial) {
     MINI_END(MINI_RESULT);
 }
 
-long sim_run(struct mini_future *main, unsigned shards) {
+long sim_run(struct mini_future *main) {
     struct trial frame = MINI_FRAME(struct trial, trial, .main = main);
-    sim_options.shards = shards ? shards : 1 + sim_random(SHARDS);
+    sim_options.shards = 1 + sim_random(SHARDS);
     sim_options.ring_capacity = 2u << sim_random(3);
     sim_options.shuffle_seed = sim_chance(2) ? 1 + sim_random(1000) : 0;
 #if STAGE >= 5
-    sim_options.spin = sim_chance(4) ? sim_random(50000) : 0;
+    sim_options.spin = sim_chance(4) ? sim_random(10000) : 0;
 #endif
     sim_is_calm = !sim_chance(8);
     long result = mini_run(&frame.future, &sim_options);
@@ -224,7 +224,7 @@ static void run_calls(bool stops, bool hangs) {
         .count = 1 + sim_random(CALLERS - 1),
         .stopper = stops ? sim_random(SHARDS) : SHARDS, .hangs = hangs);
     mini_event_init(&main->event);
-    long result = sim_run(&main->future, 0);
+    long result = sim_run(&main->future);
     SIM_CHECK(result == (hangs ? -EDEADLK : 11) || result == -ENXIO,
         "main gives %ld", result);
     SIM_CHECK(hops_running == 0, "%u hops have not ended", hops_running);
@@ -334,7 +334,7 @@ static void channel(void) {
     (void)MINI_CALL(struct channels, main, channels);
     SIM_CHECK(mini_channel_init(&main->channel, 1u << sim_random(3)) == 0,
         "mini_channel_init");
-    long result = sim_run(&main->future, 0);
+    long result = sim_run(&main->future);
     SIM_CHECK(result == 12 || result == -ENXIO, "main gives %ld", result);
     mini_channel_destroy(&main->channel);
     free(main);
@@ -403,7 +403,7 @@ static void collective(void) {
     rounds = 1 + sim_random(4);
     members = 1 + sim_random(CALLERS);
     (void)MINI_CALL(struct together, main, together);
-    long result = sim_run(&main->future, 0);
+    long result = sim_run(&main->future);
     SIM_CHECK(result == 13 || result == -ENXIO, "main gives %ld", result);
     free(main);
 }

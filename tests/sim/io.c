@@ -17,7 +17,10 @@ static struct mini_future *patiently(
                          : inner;
 }
 
+static bool is_terminated; /* the run ends by a signal */
+
 static bool is_broken(long result) {
+    if (is_terminated) return true;
     return sim_faults > 0 &&
         (result == 0 || result == -ECONNRESET || result == -EPIPE ||
             result == -ECONNREFUSED || result == -ENOTCONN);
@@ -249,11 +252,17 @@ static void run_echo(void) {
     serving = 0;
     (void)MINI_CALL(
         struct echo, main, echo, .count = 1 + sim_random(CLIENTS));
-    long result = sim_run(&main->future, 0);
-    SIM_CHECK(result == 14 || result == -ENXIO || (sim_faults && result < 0),
+    long result = sim_run(&main->future);
+    SIM_CHECK(result == 14 || result == -ENXIO ||
+            ((sim_faults || is_terminated) && result < 0),
         "main gives %ld", result);
     SIM_CHECK(serving == 0, "%u connections have not ended", serving);
     free(main);
+}
+
+static void untroubled_echo(void) {
+    is_terminated = false;
+    run_echo();
 }
 
 /* ---- helper threads ---- */
@@ -310,14 +319,92 @@ static MINI_POLL(jobs) {
 static void offload(void) {
     struct jobs *main = malloc(sizeof *main);
     (void)MINI_CALL(struct jobs, main, jobs);
-    long result = sim_run(&main->future, 0);
+    long result = sim_run(&main->future);
     SIM_CHECK(result == 15 || result == -ENXIO, "main gives %ld", result);
+    free(main);
+}
+#endif
+
+/* ---- signals ---- */
+
+#if STAGE >= 6
+/* In the middle of it all, and with a task that would go on for a minute. */
+static void terminate(void) {
+    uint64_t start = sim_now;
+    is_terminated = true;
+    sim_options.drain = 1 + sim_random(5000000);
+    sim_signal_after(SIGTERM, sim_random(1000000));
+    if (sim_chance(2)) sim_signal_after(SIGUSR1, sim_random(1000000));
+    run_echo();
+    SIM_CHECK(sim_now - start < MINI_SECOND, "the drain took too long");
+}
+
+#define WAITERS 5
+
+struct waiter {
+    struct mini_future future;
+    struct mini_remote remote;
+    struct mini_signal_wait wait;
+    struct mini_timeout timeout;
+    int signal;
+};
+
+static MINI_POLL(waiter) {
+    struct waiter *self = MINI_SELF(struct waiter);
+    sigset_t set;
+    MINI_BEGIN;
+    do {
+        sigemptyset(&set);
+        sigaddset(&set, self->signal);
+        sigaddset(&set, SIGHUP);
+        MINI_AWAIT(
+            patiently(&self->timeout, mini_signal_wait(&self->wait, &set)));
+    } while (MINI_RESULT == -ETIMEDOUT);
+    SIM_CHECK(MINI_RESULT == self->signal || MINI_RESULT == SIGHUP,
+        "a wait for signal %d gives %ld", self->signal, MINI_RESULT);
+    MINI_END(0);
+}
+
+struct waiters {
+    struct mini_future future;
+    struct waiter waiters[WAITERS];
+    struct mini_future *all[WAITERS];
+    struct mini_select select;
+};
+
+static MINI_POLL(waiters) {
+    struct waiters *self = MINI_SELF(struct waiters);
+    MINI_BEGIN;
+    for (unsigned i = 0; i < WAITERS; i++) {
+        struct waiter *one = &self->waiters[i];
+        (void)MINI_CALL(struct waiter, one, waiter,
+            .signal = sim_chance(2) ? SIGUSR2 : SIGTERM);
+        self->all[i] = mini_spawn_on(
+            &one->remote, sim_random(mini_shard_count()), &one->future);
+    }
+    sim_signal_after(SIGUSR2, sim_random(1000000));
+    sim_signal_after(SIGHUP, MINI_SECOND); /* when all wait for it */
+    MINI_AWAIT(mini_join_all(&self->select, self->all, WAITERS));
+    MINI_END(16 + MINI_RESULT);
+}
+
+static void wait_for_signals(void) {
+    struct waiters *main = malloc(sizeof *main);
+    (void)MINI_CALL(struct waiters, main, waiters);
+    long result = sim_run(&main->future);
+    SIM_CHECK(result == 16 || result == -ENXIO, "main gives %ld", result);
     free(main);
 }
 #endif
 
 const struct sim_workload sim_io[] = {
 #if STAGE >= 5
-    {"echo", run_echo}, {"echo", run_echo}, {"helper threads", offload},
+    {"echo", untroubled_echo},
+    {"echo", untroubled_echo},
+    {"helper threads", offload},
+#endif
+#if STAGE >= 6
+    {"a signal at any moment", terminate},
+    {"waiting for signals", wait_for_signals},
 #endif
     {NULL, NULL}};

@@ -208,60 +208,61 @@ void mini_pin(unsigned index) { (void)index; }
 void mini_unpin(void) {}
 int mini_set_reuseport(int fd) { return sim_object(fd) ? 0 : -1; }
 
-static int as_call(const char *name, long result) {
+static int as_call(const char *name, int fd, long result) {
+    sim_trace("%s of %d: %ld", name, fd, result);
     sim_point(name);
     if (result < 0) errno = (int)-result;
     return result < 0 ? -1 : (int)result;
 }
 
 int mini_accept_fd(int listener) {
-    if (sim_fault("accept: EINTR")) return as_call("accept", -EINTR);
-    return as_call("accept", sim_accept(sim_object(listener)));
+    if (sim_fault("accept: EINTR")) return as_call("accept", listener, -EINTR);
+    return as_call("accept", listener, sim_accept(sim_object(listener)));
 }
 
 long mini_sendfile(int out, int file, int64_t offset, size_t length) {
     (void)out, (void)file, (void)offset, (void)length;
-    return as_call("sendfile", -ENOSYS);
+    return as_call("sendfile", out, -ENOSYS);
 }
 
 /* ---- the system calls that the runtime makes by itself ---- */
 
 ssize_t __wrap_recv(int fd, void *buffer, size_t length, int flags) {
     (void)flags;
-    if (sim_fault("recv: EINTR")) return as_call("recv", -EINTR);
-    if (sim_fault("recv: EAGAIN")) return as_call("recv", -EAGAIN);
-    return as_call("recv", sim_recv(sim_object(fd), buffer, length));
+    if (sim_fault("recv: EINTR")) return as_call("recv", fd, -EINTR);
+    if (sim_fault("recv: EAGAIN")) return as_call("recv", fd, -EAGAIN);
+    return as_call("recv", fd, sim_recv(sim_object(fd), buffer, length));
 }
 
 ssize_t __wrap_send(int fd, const void *buffer, size_t length, int flags) {
     (void)flags;
-    if (sim_fault("send: EINTR")) return as_call("send", -EINTR);
-    if (sim_fault("send: EAGAIN")) return as_call("send", -EAGAIN);
-    return as_call("send", sim_send(sim_object(fd), buffer, length));
+    if (sim_fault("send: EINTR")) return as_call("send", fd, -EINTR);
+    if (sim_fault("send: EAGAIN")) return as_call("send", fd, -EAGAIN);
+    return as_call("send", fd, sim_send(sim_object(fd), buffer, length));
 }
 
 /* Of a socket that does not block: the answer may come later. */
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length) {
     (void)length;
     long result = sim_connect(sim_object(fd), address);
-    if (sim_chance(2)) return as_call("connect", result);
+    if (sim_chance(2)) return as_call("connect", fd, result);
     sim_object(fd)->error = (int)-result;
-    return as_call("connect", -EINPROGRESS);
+    return as_call("connect", fd, -EINPROGRESS);
 }
 
 int __wrap_getsockopt(
     int fd, int level, int option, void *value, socklen_t *length) {
     (void)level, (void)option;
     memcpy(value, &sim_object(fd)->error, *length);
-    return as_call("getsockopt", 0);
+    return as_call("getsockopt", fd, 0);
 }
 
 int __wrap_shutdown(int fd, int how) {
     (void)how;
-    return as_call("shutdown", sim_shutdown(sim_object(fd)));
+    return as_call("shutdown", fd, sim_shutdown(sim_object(fd)));
 }
 
-int __wrap_close(int fd) { return as_call("close", sim_close(fd)); }
+int __wrap_close(int fd) { return as_call("close", fd, sim_close(fd)); }
 
 int __wrap_fcntl(int fd, int command, ...) {
     sim_object(fd);
@@ -270,7 +271,7 @@ int __wrap_fcntl(int fd, int command, ...) {
 
 int __wrap_socket(int domain, int type, int protocol) {
     (void)domain, (void)type, (void)protocol;
-    return as_call("socket", new_fd(new_object(STREAM)));
+    return as_call("socket", -1, new_fd(new_object(STREAM)));
 }
 
 int __wrap_setsockopt(

@@ -13,6 +13,7 @@
 #define FIBERS 40
 #define STACK (256 * 1024)
 #define STEPS 3000000 /* more than any seed needs: it goes round in circles */
+#define SIGNALS 4 /* that are on the way */
 #define WEAK 4 /* stores of a thread that are not visible yet */
 
 void *__real_malloc(size_t size);
@@ -94,7 +95,7 @@ static uint32_t one_of(size_t count, const uint32_t *values) {
 
 static void choose_means(void) {
     mean.slice = ONE_OF(1, 3, 10, 30, 100, 1000);
-    mean.cost = ONE_OF(1, 20, 200, 2000);
+    mean.cost = ONE_OF(10, 50, 200, 2000);
     mean.stall = ONE_OF(0, 0, 10, 100);
     mean.faults = ONE_OF(0, 3, 10, 50);
     mean.weak = ONE_OF(0, 1, 3);
@@ -140,6 +141,52 @@ void sim_fail(const char *format, ...) {
 
 static void crashed(int signal) {
     sim_fail("%s", strsignal(signal)); /* MINI_CHECK's words are on stderr */
+}
+
+/* ---- signals ---- */
+
+static struct sigaction actions[65], first_actions[65];
+static struct {
+    int signal; /* 0: none */
+    uint64_t at;
+} coming[SIGNALS];
+
+int __wrap_sigaction(
+    int signal, const struct sigaction *action, struct sigaction *before) {
+    if (before) *before = actions[signal];
+    if (action) actions[signal] = *action;
+    return 0;
+}
+
+int __wrap_raise(int signal) {
+    sim_trace("signal %d", signal);
+    if (actions[signal].sa_handler == SIG_DFL)
+        sim_killed++;
+    else
+        actions[signal].sa_handler(signal);
+    return 0;
+}
+
+void sim_signal_after(int signal, uint64_t ns) {
+    int i = 0;
+    while (coming[i].signal) i++;
+    coming[i].signal = signal;
+    coming[i].at = sim_now + ns;
+}
+
+/* On the thread that runs, or sleeps; not in a handler, which blocks all. */
+static void take_signals(void) {
+    for (int i = 0; i < SIGNALS && !in_handler; i++) {
+        if (!coming[i].signal || coming[i].at > sim_now) continue;
+        int signal = coming[i].signal;
+        bool asleep = current->asleep;
+        coming[i].signal = 0;
+        current->asleep = false;
+        in_handler = true;
+        __wrap_raise(signal);
+        in_handler = false;
+        current->asleep = asleep;
+    }
 }
 
 /* ---- threads ---- */
@@ -199,9 +246,12 @@ static void schedule(void) {
             go_to(found[sim_random(count)]);
             return;
         }
+        for (int i = 0; i < SIGNALS; i++)
+            if (coming[i].signal && coming[i].at < next) next = coming[i].at;
         if (next == UINT64_MAX)
             sim_fail("all threads sleep for ever: a wake-up is lost");
         sim_now = next + sim_random(mean.cost);
+        take_signals();
     }
 }
 
@@ -217,8 +267,6 @@ void sim_wait(const char *what, bool (*ready)(void *), void *arg, uint64_t ns) {
     current->asleep = false;
 }
 
-static void take_signals(void);
-
 void sim_point(const char *what) {
     sim_now += mean.cost;
     current->at = what;
@@ -227,7 +275,7 @@ void sim_point(const char *what) {
     if (++steps > STEPS) sim_fail("no end after so many steps");
     if (--slice_left > 0) return;
     if (current->weak_count > 0 && sim_chance(2)) publish_one(current);
-    if (mean.stall && sim_chance(mean.stall))
+    if (mean.stall && !in_handler && sim_chance(mean.stall))
         sim_wait("stalled", NULL, NULL, sim_random(500000));
     else
         schedule();
@@ -287,52 +335,6 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
     now->tv_sec = (time_t)(sim_now / 1000000000);
     now->tv_nsec = (long)(sim_now % 1000000000);
     return 0;
-}
-
-/* ---- signals ---- */
-
-static struct sigaction actions[65], first_actions[65];
-static int coming_signal[4];
-static uint64_t coming_at[4];
-
-int __wrap_sigaction(
-    int signal, const struct sigaction *action, struct sigaction *before) {
-    if (before) *before = actions[signal];
-    if (action) actions[signal] = *action;
-    return 0;
-}
-
-static void deliver(int signal) {
-    sim_trace("signal %d", signal);
-    if (actions[signal].sa_handler == SIG_DFL)
-        sim_killed++;
-    else if (actions[signal].sa_handler != SIG_IGN)
-        actions[signal].sa_handler(signal);
-}
-
-int __wrap_raise(int signal) {
-    deliver(signal);
-    return 0;
-}
-
-void sim_signal_after(int signal, uint64_t ns) {
-    int i = 0;
-    while (coming_signal[i]) i++;
-    coming_signal[i] = signal;
-    coming_at[i] = sim_now + ns;
-}
-
-/* On the thread that runs, between two of its steps; not within a handler, which
- * blocks all. */
-static void take_signals(void) {
-    for (int i = 0; i < 4 && !in_handler; i++) {
-        if (!coming_signal[i] || coming_at[i] > sim_now) continue;
-        int signal = coming_signal[i];
-        coming_signal[i] = 0;
-        in_handler = true;
-        deliver(signal);
-        in_handler = false;
-    }
 }
 
 /* ---- memory ---- */
@@ -437,7 +439,7 @@ static void run_seed(uint64_t number) {
     steps = sim_now = sim_killed = sim_faults = 0;
     live_blocks = 0;
     in_handler = sim_is_calm = false;
-    memset(coming_signal, 0, sizeof coming_signal);
+    memset(coming, 0, sizeof coming);
     memset(actions, 0, sizeof actions);
     for (int i = 1; i < FIBERS; i++) fibers[i].name = NULL;
     memset(__start_sim_thread, 0, LOCALS);

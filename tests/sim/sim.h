@@ -87,8 +87,8 @@ struct sim_workload {
 /** All of a stage's; a name of NULL ends them. */
 extern const struct sim_workload sim_calls[], sim_io[];
 
-/** Runs MAIN with random options but for SHARDS (0: random) and checks what all
- * runs must come to. Its result. */
-long sim_run(struct mini_future *main, unsigned shards);
+/** Runs MAIN with random options, and checks what all runs must come to. Its
+ * result; -ENXIO if the runtime could not start, because of a fault. */
+long sim_run(struct mini_future *main);
 /** What sim_run begins with; a workload may set more. */
 extern struct mini_options sim_options;
