@@ -3127,6 +3127,42 @@ static void g5_5_a_server_that_cannot_listen_on_all_shards(void **state) {
     assert_notes(-EMFILE);
 }
 
+/* The acceptors are refused before their first poll: who closes what they were
+ * to listen on? */
+static mini_poll never_begun(
+    struct mini_future *future, struct mini_context cx) {
+    static struct mini_server server;
+    struct script *self = MINI_SELF(struct script);
+    struct mini_server_options options = {
+        .accept = (enum mini_accept_policy)self->i,
+        .frame = sizeof(struct session),
+        .serve = serve};
+    struct mini_context cancel = {cx.task, true};
+    long before = open_files();
+
+    NOTE(mini_server_open(&server, &options));
+    NOTE(mini_serve(&server)->poll(&server.future, cancel));
+    NOTE(server.future.result);
+    NOTE(open_files() - before);
+    return mini_ready(future, 0);
+}
+
+static void g5_7_a_server_that_never_began_leaves_no_listener(void **state) {
+    int shared = mini_listen(NULL, 0, true);
+
+    (void)state;
+    for (int policy = MINI_ACCEPT_SPREAD; policy <= MINI_ACCEPT_REUSEPORT;
+         policy++) {
+        struct script self =
+            MINI_FRAME(struct script, never_begun, .i = policy);
+
+        if (policy == MINI_ACCEPT_REUSEPORT && shared == -EOPNOTSUPP) break;
+        check_equal(run(&self.future, real_clock(2)), 0);
+        assert_notes(0, MINI_READY, -ECANCELED, 0);
+    }
+    if (shared >= 0) close(shared);
+}
+
 /* ---- the end of a server ------------------------------------------------ */
 
 struct farewell {
@@ -8142,6 +8178,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_5_a_server_that_cannot_listen_on_all_shards),
     cmocka_unit_test(g5_9_connections_outlive_their_server),
     cmocka_unit_test(g5_5_an_error_that_does_not_pass_ends_the_server),
+    cmocka_unit_test(g5_7_a_server_that_never_began_leaves_no_listener),
     cmocka_unit_test(g5_5_accept_without_descriptors_is_emfile_and_goes_on),
     cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
