@@ -35,7 +35,8 @@ static const struct node nodes[] = {{"", -1, S_IFDIR, 0, NULL},
     {"bare", 0, S_IFDIR, 0, NULL}, {"odd", 0, S_IFDIR, 0, NULL},
     {"index.html", 10, S_IFDIR, 0, NULL}, {"a", 0, S_IFDIR, 0, NULL},
     {"index.html", 12, S_IFREG, 12, "text/html"}, {"b", 12, S_IFDIR, 0, NULL},
-    {"c d%.txt", 14, S_IFREG, 13, "text/plain"}};
+    {"c d%.txt", 14, S_IFREG, 13, "text/plain"},
+    {"index.html", 11, S_IFREG, 14, "text/html"}};
 
 /* What it holds of that name, LENGTH bytes long; NULL: nothing. */
 static const struct node *find_node(
