@@ -28,7 +28,8 @@ tour: ready
 
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
-CHECKS   := format ladder guarantees clang docs portable programs mutants
+CHECKS   := format ladder guarantees clang docs portable programs
+CHECKS   += mutants fuzz
 VARIANTS := plain,asan,tsan
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
@@ -79,10 +80,11 @@ $(MUTANTS): python
 ##   make guarantees      checks that every promise has a test and the reverse
 ##   make format          formats the C sources (clang-format)
 ##   make mutants         breaks each stage in small ways; takes an hour or two
+##   make fuzz MIN=10     feeds httpd what nobody would send, for ten minutes
 ##   make docs            the book and the reference, as HTML in docs/build/
 ##   make clean           removes all that was built
 
-.PHONY: ladder lift guarantees format docs clean
+.PHONY: ladder lift guarantees format fuzz docs clean
 ladder: python
 	@$(PYTHON) common/tools/ladder.py
 lift: python
@@ -92,10 +94,13 @@ guarantees: python
 	@$(PYTHON) common/tools/guarantees.py
 format:
 	$(CLANG_FORMAT) -i $(C_FILES)
+fuzz: python
+	@nice $(PYTHON) tests/fuzz/run.py --seconds $$(($(or $(MIN),1) * 60)) \
+	    $(if $(SEED),--seed $(SEED))
 docs: deps-docs
 	@$(PYTHON) docs/build.py
 clean:
-	rm -rf stage0*/build docs/build tests/bench/build
+	rm -rf stage0*/build docs/build tests/bench/build tests/fuzz/build
 
 ##
 ## Its speed:
@@ -155,6 +160,9 @@ check-docs:
 check-programs:
 	@$(MAKE) -s -C stage06-signals && \
 	    $(PYTHON) tests/programs.py stage06-signals/build
+
+check-fuzz:
+	@$(PYTHON) tests/fuzz/run.py --seconds 6
 
 check-portable:
 	@$(PYTHON) common/tools/portable.py
