@@ -28,7 +28,7 @@ tour: ready
 
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
-CHECKS   := format ladder guarantees clang docs portable programs
+CHECKS   := format ladder guarantees clang docs portable programs mutants
 VARIANTS := plain,asan,tsan,portable
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
@@ -158,6 +158,10 @@ check-programs:
 
 check-portable:
 	@$(PYTHON) common/tools/portable.py
+
+# A sample, always the same one, none of which may be missed.
+check-mutants:
+	@$(PYTHON) common/tools/mutants.py 02 --whole --count 8 --rate 100
 
 # --- installing what is missing --------------------------------------------
 # All of it is plain sh, since Python may be among what is missing.

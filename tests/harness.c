@@ -157,6 +157,7 @@ enum { CRASHES = sizeof crashes / sizeof crashes[0] };
 
 static struct sigaction before_cmocka[CRASHES];
 static const struct CMUnitTest *current;
+static unsigned seconds = MINI_TEST_SECONDS; /* how long one may take */
 static pid_t test_process; /* a test's children are none of our business */
 
 static void say(const char *text) {
@@ -184,7 +185,7 @@ static int set_up(void **state) {
     current = *state;
     *state = current->initial_state;
     mini_test_fail_alloc_after(-1);
-    alarm(MINI_TEST_SECONDS);
+    alarm(seconds);
     return current->setup_func != NULL ? current->setup_func(state) : 0;
 }
 
@@ -266,14 +267,15 @@ int mini_test_main(
     struct CMUnitTest *chosen = calloc(count, sizeof *chosen);
     bool list = argc > 1 && strcmp(argv[1], "--list") == 0;
     bool skipping = argc > 2 && strcmp(argv[1], "--after") == 0;
-    bool stopping = argc > 1 && strcmp(argv[1], "--until-failure") == 0;
-    int used = 1 + (list || stopping ? 1 : skipping ? 2 : 0);
+    bool stopping = argc > 2 && strcmp(argv[1], "--until-failure") == 0;
+    int used = 1 + (list ? 1 : skipping || stopping ? 2 : 0);
     const char *pattern = argc > used ? argv[used] : "*";
     int status = 2;
 
     if (chosen == NULL) return 2;
     size_t n = choose(chosen, tests, count, skipping ? argv[2] : "", pattern);
 
+    if (stopping) seconds = (unsigned)atoi(argv[2]);
     if (n > 0 && !list)
         status = run_chosen(argv[0], chosen, n, stopping ? 1 : n);
     else if (n == 0)

@@ -1437,6 +1437,24 @@ static void g1_8_the_first_to_finish_wins(void **state) {
     assert_int_equal(scene.probes[3].polls, 0);
 }
 
+/* An answer is an answer, -ECANCELED too, if nobody cancelled the select. */
+static MINI_POLL(selects_who_was_cancelled) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    start_select(self, 2);
+    MINI_AWAIT(settle(&self->settle));
+    finish(&self->probes[1], -ECANCELED);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    MINI_END(MINI_RESULT);
+}
+
+static void g1_8_who_ends_as_cancelled_wins_too(void **state) {
+    (void)state;
+    assert_int_equal(play(selects_who_was_cancelled), 1);
+    assert_string_equal(trace, "s1 ");
+    assert_int_equal(scene.probes[0].cancels, 1);
+}
+
 static MINI_POLL(selects_of_the_ready) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
@@ -1863,6 +1881,26 @@ static void g1_10_only_refusals_count(void **state) {
     assert_int_equal(play(fails_often), 2);
 }
 
+/* As many refusals as one poll may have do not put off clean-up. */
+static MINI_POLL(shields_after_refusals) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    mini_cancel(cx.task);
+    MINI_AWAIT(mini_yield(&self->yield));
+    self->count = (long)mini_stats()->polls;
+    for (self->i = 0; self->i < 64; self->i++)
+        MINI_AWAIT(mini_yield(&self->yield));
+    MINI_AWAIT_SHIELDED(&self->values[0]);
+    if ((long)mini_stats()->polls != self->count) MINI_RETURN(-1);
+    MINI_AWAIT(mini_yield(&self->yield)); /* this is one too many */
+    MINI_END((long)mini_stats()->polls - self->count);
+}
+
+static void g1_10_shielded_work_is_not_put_off(void **state) {
+    (void)state;
+    assert_int_equal(play(shields_after_refusals), 1);
+}
+
 static MINI_POLL(clean_up_for_ever) {
     struct watch *self = MINI_SELF(struct watch);
     MINI_BEGIN;
@@ -2240,6 +2278,23 @@ static void g1_13_seeds_give_many_orders(void **state) {
     assert_in_range(first[7], SEEDS / 4, SEEDS * 3 / 4); /* but not one only */
 }
 
+/* A seed that was written down must still show the same run elsewhere. */
+static void g1_13_a_seed_means_the_same_everywhere(void **state) {
+    static const struct {
+        uint32_t seed;
+        const char *order;
+    } known[] = {
+        {1, "hdcbaefg"}, {2654435761u, "hedcbafg"}, {77777777u, "hfdcbaeg"}};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        seed = known[i].seed;
+        assert_int_equal(play(spawns_eight), 0);
+        assert_string_equal(trace, known[i].order);
+    }
+    seed = 0;
+}
+
 /* What holds whatever the order. */
 static void (*const in_any_order[])(void **) = {
     g1_1_main_is_polled_until_ready,
@@ -2278,6 +2333,8 @@ static void (*const in_any_order[])(void **) = {
     g1_10_only_refusals_count,
     g1_10_clean_up_without_hope_is_given_up,
     g1_12_frames_of_all_sizes,
+    g1_8_who_ends_as_cancelled_wins_too,
+    g1_10_shielded_work_is_not_put_off,
 };
 
 static void g1_13_shuffled_all_else_holds(void **state) {
@@ -2337,6 +2394,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_6_an_event_comes_to_the_others),
     cmocka_unit_test(g1_7_clean_up_runs_to_its_end),
     cmocka_unit_test(g1_8_the_first_to_finish_wins),
+    cmocka_unit_test(g1_8_who_ends_as_cancelled_wins_too),
     cmocka_unit_test(g1_8_of_several_the_first_in_the_array),
     cmocka_unit_test(g1_8_losers_are_finished),
     cmocka_unit_test(g1_8_a_cancelled_select_loses_no_result),
@@ -2348,6 +2406,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_10_who_ignores_cancel_is_named),
     cmocka_unit_test(g1_10_who_is_refused_too_often_yields),
     cmocka_unit_test(g1_10_only_refusals_count),
+    cmocka_unit_test(g1_10_shielded_work_is_not_put_off),
     cmocka_unit_test(g1_10_clean_up_without_hope_is_given_up),
     cmocka_unit_test(g1_10_a_main_without_hope_is_given_up),
     cmocka_unit_test(g1_10_a_crowd_is_not_blamed),
@@ -2360,6 +2419,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_12_the_slab_gives_what_was_freed_last),
     cmocka_unit_test(g1_12_slab_memory_comes_in_chunks),
     cmocka_unit_test(g1_13_seeds_give_many_orders),
+    cmocka_unit_test(g1_13_a_seed_means_the_same_everywhere),
     cmocka_unit_test(g1_13_shuffled_all_else_holds),
 };
 

@@ -25,7 +25,7 @@
 
 /* How many times less than in an hour's soak is done: threads that take turns
  * on one CPU, since the others are busy, need a time slice for each hand-over. */
-#define SLOW (MINI_TEST_TSAN || MINI_TEST_ASAN ? 40 : 20)
+#define SLOW (MINI_TEST_LESS * (MINI_TEST_TSAN || MINI_TEST_ASAN ? 40 : 20))
 
 #define LENGTH(array) (sizeof(array) / sizeof *(array))
 

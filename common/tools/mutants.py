@@ -7,7 +7,7 @@
     mutants.py 03 --whole          of all of its files
     mutants.py 03 --count 0        each of them; takes hours
     mutants.py 03 --only spsc.h    those of one file
-    mutants.py 03 --kind order     those of one kind: see breakages.py
+    mutants.py 03 --kind order     those of some kinds: see breakages.py
     mutants.py 03 --seed 7         other ones
     mutants.py 03 --list           only says what it would break
     mutants.py 03 --equivalent     tries those that are said to be equivalent
@@ -56,6 +56,7 @@ import run as suite
 
 # quick to build; a mutant's warnings are let pass, wrong types are not
 CFLAGS = "-O1 -Wno-error -Werror=int-conversion -Werror=incompatible-pointer-types"
+ONE_TEST = 60  # seconds that one test may take, a sanitizer's twice that
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for all there is
 NOTICED, MISSED, EQUIVALENT = "noticed", "missed", "equivalent"
 SAME, NO_PROGRAM = "the same code", "do not compile"
@@ -183,7 +184,8 @@ class Workshop:
     def make(self, variant="", *targets):
         return subprocess.run(
             ["make", "-s", f"-j{suite.CPUS}", "-C", self.stage,
-             f"VARIANT={variant}", f"CFLAGS={CFLAGS}", *targets],
+             f"VARIANT={variant}", f"CFLAGS={CFLAGS}",
+             "CPPFLAGS=-DMINI_TEST_LESS=10", *targets],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env=suite.ENVIRONMENT,
         )
@@ -207,7 +209,7 @@ class Workshop:
 
         process = subprocess.Popen(
             (suite.FIXED_ADDRESSES if sanitized else [])
-            + [program.path, "--until-failure"],
+            + [program.path, "--until-failure", str(ONE_TEST * (1 + sanitized))],
             cwd=self.root, env=env, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, preexec_fn=limit,
@@ -248,7 +250,10 @@ class Workshop:
         """Who notices: the stage whose tests fail; "" for none."""
         if (variant, self.numbers[-1]) not in self.programs:
             return ""
-        for number in sorted(self.numbers, key=lambda n: (n < first, n)):
+        numbers = sorted(self.numbers, key=lambda n: (n < first, n))
+        if variant:  # what came before it does not meet it on two threads
+            numbers = [n for n in numbers if n >= first]
+        for number in numbers:
             for program in self.programs.get((variant, number), ()):
                 if not self.passes(program, program.seconds):
                     return f"tests of stage {number} {variant}".strip()
@@ -352,7 +357,7 @@ def choose(options, stage):
     fits = [
         m for m in mutants
         if (not options.only or m.file.name == options.only)
-        and (not options.kind or m.kind == options.kind)
+        and (not options.kind or m.kind in options.kind.split(","))
     ]
     if not fits:
         stop(f"nothing to break: {stage.name} is not the first to have such "
@@ -408,7 +413,8 @@ def arguments():
     parser.add_argument("--count", type=int, default=30, help="0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", metavar="FILE", help="a file's name")
-    parser.add_argument("--kind", help="condition, bound, wake, ...")
+    parser.add_argument("--kind", metavar="KIND,KIND",
+                        help="condition, bound, wake, ...")
     parser.add_argument("--whole", action="store_true",
                         help="also what a former stage has")
     parser.add_argument("--equivalent", action="store_true",
