@@ -2121,6 +2121,7 @@ static mini_poll burst_script(
     struct script *s = &self->script;
 
     MINI_BEGIN;
+    s->j = (long)mini_stats()->enters;
     for (size_t i = 0; i < self->count; i++)
         self->futures[i] = mini_readable(&self->io[i], s->fd[0]);
     s->task[0] =
@@ -2140,6 +2141,9 @@ static mini_poll burst_script(
     STEP(mini_join_all(&self->all, self->futures, self->count));
     NOTE(with_result(self, 1));
     NOTE((long)drain(s->fd[0], -1));
+    /* the ring takes 256 at a time */
+    NOTE((long)mini_stats()->enters - s->j >= (long)self->count / 128 ||
+        strcmp(mini_io_name(), "poll") == 0);
     MINI_END(0);
 }
 
@@ -2156,7 +2160,7 @@ static void g5_3_six_thousand_operations_end_at_once(void **state) {
     make_many(&self, burst_script, count);
     open_pair(PIPE, false, self.script.fd);
     check_equal(run(&self.script.future, virtual_clock()), 0);
-    assert_notes(0, 0, (long)count, 1, 0, (long)count, (long)count);
+    assert_notes(0, 0, (long)count, 1, 0, (long)count, (long)count, 1);
     close_pair(self.script.fd);
     free_many(&self);
 }
@@ -4210,6 +4214,10 @@ struct judge {
     int errors[3]; /* in turn */
     bool hurry; /* what would wait gets EAGAIN */
     bool shorten; /* what has a length gets a shorter one */
+    uint16_t without; /* flags that send_zc loses, */
+    uint16_t with; /* or gets */
+    int registration; /* an opcode of io_uring_register(2), to be refused */
+    bool aged; /* io_uring_setup(2) lacks what came with 5.11 */
     atomic_uint count;
 };
 
@@ -4266,9 +4274,22 @@ STANDS_STILL static void meddle(const struct judge *judge) {
              sqe < (struct io_uring_sqe *)to; sqe++) {
             if (judge->hurry) hurry(sqe);
             if (judge->shorten) shorten(sqe);
+            if (sqe->opcode != IORING_OP_SEND_ZC) continue;
+            sqe->ioprio &= (uint16_t)~judge->without;
+            sqe->ioprio |= judge->with;
         }
     }
     if (maps) fclose(maps);
+}
+
+/* Makes the ring in its place, and says less of it. */
+static void set_up_aged(
+    const struct seccomp_data *call, struct seccomp_notif_resp *answer) {
+    struct io_uring_params *params = (void *)(uintptr_t)call->args[1];
+
+    answer->val = syscall(SYS_io_uring_setup, call->args[0], params);
+    if (answer->val < 0) answer->error = -errno;
+    params->features &= ~(unsigned)IORING_FEAT_EXT_ARG;
 }
 
 static void *judge(void *argument) {
@@ -4284,9 +4305,14 @@ static void *judge(void *argument) {
             continue; /* it was interrupted */
         unsigned n = self->count++;
 
-        if (self->hurry || self->shorten) meddle(self);
+        if (self->hurry || self->shorten || self->without || self->with)
+            meddle(self);
         answer.id = call.id;
-        if (n < self->first || (self->every && n % self->every == 0))
+        if (self->aged)
+            set_up_aged(&call.data, &answer);
+        else if (n < self->first || (self->every && n % self->every == 0) ||
+            (call.data.nr == SYS_io_uring_register &&
+                (int)call.data.args[1] == self->registration))
             answer.error = -self->errors[n % COUNT_OF(self->errors)];
         else
             answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
@@ -4439,7 +4465,37 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
     }
 }
 
+/* One that has a ring, but no way to wait for it with a limit. */
+static void on_aged_kernel(void) {
+    static const int set_up[] = {SYS_io_uring_setup};
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    unsetenv("MINI_IO");
+    if (!on_uring()) _exit(SKIPPED);
+    appoint(set_up, COUNT_OF(set_up));
+    check_equal(run(&main, real_clock(1)), false); /* and leaves no ring */
+    recv_and_send(TCP_SOCKETS, false);
+}
+
+static void g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used(
+    void **state) {
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    the_judge = (struct judge){.aged = true};
+    in_child_process(on_aged_kernel, text, sizeof text);
+    check(strstr(text, strerror(ENOSYS)) && strstr(text, "using poll(2)"));
+    check_equal(lines(text), 1);
+}
+
 #else
+
+static void g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used(
+    void **state) {
+    (void)state;
+    skip();
+}
 
 static void g5_3_a_kernel_that_says_ebusy_eagain_or_eintr(void **state) {
     (void)state;
@@ -4483,6 +4539,40 @@ static void each_kernel(void (*test)(void)) {
         variant[0] = '\0';
         test();
     }
+    mini_io_without = 0;
+}
+
+/* ---- G5.6: what there is ------------------------------------------------ */
+
+static char description[80];
+
+static mini_poll describe(struct mini_future *future, struct mini_context cx) {
+    (void)cx;
+    strcpy(description, mini_io_describe());
+    return mini_ready(future, (long)mini_self->io->features);
+}
+
+static void check_described(unsigned lacks, const char *wanted) {
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+
+    mini_io_without = lacks;
+    run(&main, real_clock(1));
+    check(strcmp(description, wanted) == 0);
+}
+
+static void g5_6_what_a_backend_has_is_described(void **state) {
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+    long all = run(&main, real_clock(1));
+
+    (void)state;
+    if (all == 0) check(strlen(description) <= 5); /* "poll" or "uring" */
+    if (strncmp(description, "poll", 4) == 0) check_described(0, "poll");
+    if (all != 15) return; /* an older kernel */
+    check_described(0, "uring: multishot, buffer ring, send_zc, splice");
+    check_described(MINI_MULTISHOT, "uring: buffer ring, send_zc, splice");
+    check_described(MINI_SPLICE, "uring: multishot, buffer ring, send_zc");
+    check_described(~(unsigned)MINI_ZERO_COPY, "uring: send_zc");
+    check_described(~0u, "uring");
     mini_io_without = 0;
 }
 
@@ -4823,6 +4913,7 @@ static mini_poll opening_script(
                     i % 2 ? O_RDONLY : O_RDWR | O_CREAT, 0600));
         for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
         if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        while (s->i % 10 == 9 && !ended(&self->io[0].future)) A_TURN(s);
         for (int i = 0; i < FILES; i++) mini_cancel(self->task[i]);
         for (s->j = 0; s->j < FILES; s->j++) {
             MINI_AWAIT(mini_join(&s->join, self->task[s->j]));
@@ -4872,6 +4963,7 @@ static mini_poll cancelled_write_script(
             mini_write_all(&self->io[0], s->fd[1], many, sizeof many, 0));
         for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
         if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        while (s->i % 10 == 9 && !ended(&self->io[0].future)) A_TURN(s);
         mini_cancel(self->task[0]);
         MINI_AWAIT(mini_join(&s->join, self->task[0]));
         memset(many, '?', sizeof many); /* ours again */
@@ -5655,6 +5747,111 @@ static void poor(void) {
 static void g1_11_a_helper_thread_without_memory_is_refused(void **state) {
     (void)state;
     each_kernel(poor);
+}
+
+/* ---- helpers that cannot start, or have nothing to do -------------------- */
+
+#if defined(__GLIBC__) && defined(_GNU_SOURCE)
+
+/* Whether a thread can be made from now on: none has so large a stack. */
+static void allow_threads(bool allow) {
+    static size_t usual;
+    pthread_attr_t attributes;
+
+    must(pthread_getattr_default_np(&attributes) == 0, "default attributes");
+    if (usual == 0) pthread_attr_getstacksize(&attributes, &usual);
+    pthread_attr_setstacksize(&attributes, allow ? usual : SIZE_MAX / 4);
+    must(pthread_setattr_default_np(&attributes) == 0, "a size of stacks");
+    pthread_attr_destroy(&attributes);
+}
+
+static mini_poll helpless_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    struct rlimit files;
+
+    MINI_BEGIN;
+    allow_files(0, &files); /* too few for a doorbell */
+    MINI_AWAIT(send_out(&self->errand[0]));
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = (rlim_t)self->wrong;
+    setrlimit(RLIMIT_NOFILE, &files);
+    NOTE(MINI_RESULT);
+    allow_threads(false);
+    STEP(send_out(&self->errand[0]));
+    NOTE(self->errand[0].runs);
+    allow_threads(true);
+    STEP(send_out(&self->errand[0]));
+    /* with one, the next call waits for it rather than for a second */
+    allow_threads(false);
+    for (int i = 1; i < 3; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = 8 + i};
+        self->errand[i].task = background(send_out(&self->errand[i]));
+    }
+    UNTIL_WAITING(self, 1);
+    for (; self->i < 20; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    NOTE(self->errand[2].runs);
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->errand[1].task));
+    STEP(mini_join(&self->join, self->errand[2].task));
+    allow_threads(true);
+    MINI_END(pthread_equal(self->errand[1].thread, self->errand[2].thread));
+}
+
+static void g1_11_helpers_that_cannot_start_are_done_without(void **state) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+    struct rlimit files;
+
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &files);
+    self = (struct office){.future = MINI_FUTURE(helpless_script, "helpless"),
+        .gate = &gate,
+        .errand = {{.result = 8}},
+        .wrong = (long)files.rlim_cur};
+    check(run(&self.future, real_clock(1)) != 0);
+    assert_notes(-EMFILE, -EAGAIN, 0, 8, 0, 9, 10);
+}
+
+#else
+
+static void g1_11_helpers_that_cannot_start_are_done_without(void **state) {
+    (void)state;
+    skip();
+}
+
+#endif
+
+static long microseconds_of(pthread_t thread) {
+    struct timespec used;
+    clockid_t clock;
+
+    must(pthread_getcpuclockid(thread, &clock) == 0, "a thread's clock");
+    must(clock_gettime(clock, &used) == 0, "its time");
+    return used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
+static mini_poll bored_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (; self->i < 3; self->i++) { /* rung, too */
+        MINI_AWAIT(send_out(&self->errand[0]));
+        MINI_AWAIT(mini_sleep(&self->sleep, 5 * MINI_MS));
+    }
+    self->wrong = microseconds_of(self->errand[0].thread);
+    MINI_AWAIT(mini_sleep(&self->sleep, 100 * MINI_MS));
+    MINI_END(microseconds_of(self->errand[0].thread) - self->wrong);
+}
+
+/* Of its own time, so it does not matter what else the machine does. */
+static void g2_8_a_helper_without_work_sleeps(void **state) {
+    static struct office self;
+
+    (void)state;
+    self = (struct office){.future = MINI_FUTURE(bored_script, "bored")};
+    check(run(&self.future, real_clock(1)) < 4000);
 }
 
 /* ---- streams of bytes --------------------------------------------------- */
@@ -6962,6 +7159,8 @@ static mini_poll cut_courier_script(
         }
         if (self->i % 3 == 0) MINI_AWAIT(mini_yield(&self->yield));
         if (self->i % 5 == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        while (self->i % 10 == 9 && self->out.sent == 0)
+            MINI_AWAIT(mini_sleep(&self->sleep, 1));
         mini_cancel(self->task);
         MINI_AWAIT(mini_join(&self->join, self->task));
         drain_part(self);
@@ -7234,9 +7433,11 @@ static mini_poll high_file_script(
 }
 
 static void high_files(void) {
-    for (int least = 1000; least <= 1040; least++) {
+    static const int numbers[] = {1000, 1023, 1024, 1025, 1040};
+
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         struct fixture self = make_fixture(high_file_script);
-        int high = fcntl(self.other[0], F_DUPFD, least);
+        int high = fcntl(self.other[0], F_DUPFD, numbers[i]);
 
         if (high >= 0) {
             close(self.other[0]);
@@ -7257,7 +7458,7 @@ static void g5_8_a_descriptor_beyond_the_table_works_unfixed(void **state) {
     more = before;
     if (more.rlim_cur < 1200 && more.rlim_max >= 1200) more.rlim_cur = 1200;
     setrlimit(RLIMIT_NOFILE, &more);
-    each_kernel(high_files);
+    two_kernels(high_files);
     setrlimit(RLIMIT_NOFILE, &before);
 }
 
@@ -7444,6 +7645,93 @@ static void g5_3_streams_and_files_with_ebusy_eagain_or_eintr(void **state) {
     }
 }
 
+/* ---- what can be registered is refused ---- */
+
+static mini_poll unregistered_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct fixture *self = MINI_SELF(struct fixture);
+
+    MINI_BEGIN;
+    NOTE(mini_fix_buffer(self->fixed, FIXED_BYTES));
+    NOTE(mini_fix_file(self->file, true));
+    STEP(mini_write_fixed(&self->io, self->file, self->fixed, 99, 7));
+    STEP(mini_read_fixed(&self->io, self->file, self->fixed, 100, 0));
+    NOTE((long)mini_stats()->fixed_buffers);
+    NOTE((long)mini_stats()->fixed_files);
+    MINI_END((long)mini_self->io->features);
+}
+
+static long all_features;
+
+static void unregistered(void) {
+    static const int set_up[] = {SYS_io_uring_register};
+
+    if (!on_uring()) _exit(SKIPPED);
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+
+    all_features = run(&main, real_clock(1));
+    appoint(set_up, COUNT_OF(set_up));
+    struct fixture self = make_fixture(unregistered_script);
+    long features = run(&self.future, virtual_clock());
+    int refused = the_judge.registration;
+    bool buffer = refused != IORING_REGISTER_BUFFERS;
+    bool file = refused != IORING_REGISTER_FILES2 &&
+        refused != IORING_REGISTER_FILES_UPDATE;
+
+    free_fixture(&self);
+    assert_notes(buffer ? 0 : -EINVAL, file ? 0 : -EINVAL, 99, 100, 2 * buffer,
+        2 * file);
+    if (refused == IORING_REGISTER_PROBE) all_features = 0;
+    if (refused == IORING_REGISTER_PBUF_RING) all_features &= ~MINI_BUFFER_RING;
+    check_equal(features, all_features);
+    stream_of(UNIX_SOCKETS, true, 50000);
+    feast_of(UNIX_SOCKETS, 2);
+    check_equal(workload(1), 0);
+}
+
+static void g5_6_what_cannot_be_registered_is_done_without(void **state) {
+    static const int registrations[] = {IORING_REGISTER_PROBE,
+        IORING_REGISTER_PBUF_RING, IORING_REGISTER_BUFFERS,
+        IORING_REGISTER_FILES2, IORING_REGISTER_FILES_UPDATE};
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    for (size_t i = 0; i < COUNT_OF(registrations); i++) {
+        the_judge = (struct judge){.registration = registrations[i],
+            .errors = {EINVAL, EINVAL, EINVAL}};
+        in_child_process(unregistered, text, sizeof text);
+        assert_string_equal(text, "");
+    }
+}
+
+/* ---- send_zc where nothing is copied, and where it is unknown ---- */
+
+static void zero_work(void) {
+    static const int enter[] = {SYS_io_uring_enter};
+
+    if (!on_uring()) _exit(SKIPPED);
+    appoint(enter, COUNT_OF(enter));
+    if (the_judge.without) zero_copies();
+    if (the_judge.with) copied_sends();
+}
+
+static void g5_8_send_zc_says_whether_it_has_copied(void **state) {
+    static const uint16_t report = 8; /* IORING_SEND_ZC_REPORT_USAGE */
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    /* unasked, the kernel does not say that it has copied */
+    the_judge = (struct judge){.without = report};
+    in_child_process(zero_work, text, sizeof text);
+    assert_string_equal(text, "");
+    /* a flag that it does not know is -EINVAL */
+    the_judge = (struct judge){.with = 1 << 15};
+    in_child_process(zero_work, text, sizeof text);
+    assert_string_equal(text, "");
+}
+
 static void newer_work_hurried(void) {
     static const int enter[] = {SYS_io_uring_enter};
 
@@ -7499,6 +7787,16 @@ static void g5_3_short_transfers_are_gone_on_with(void **state) {
 }
 
 #else
+
+static void g5_6_what_cannot_be_registered_is_done_without(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g5_8_send_zc_says_whether_it_has_copied(void **state) {
+    (void)state;
+    skip();
+}
 
 static void g5_3_streams_and_files_with_ebusy_eagain_or_eintr(void **state) {
     (void)state;
@@ -8202,6 +8500,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_operations_that_find_nothing_are_tried_again),
     cmocka_unit_test(g5_6_older_kernels_get_the_ring_they_know),
+    cmocka_unit_test(g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used),
+    cmocka_unit_test(g5_6_what_a_backend_has_is_described),
     cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
     cmocka_unit_test(g5_1_statx_by_path_and_by_descriptor),
     cmocka_unit_test(g5_1_what_files_refuse_is_told),
@@ -8222,6 +8522,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_the_end_of_a_run_awaits_calls_that_run),
     cmocka_unit_test(g5_2_cancel_races_with_calls_and_no_result_is_lost),
     cmocka_unit_test(g1_11_a_helper_thread_without_memory_is_refused),
+    cmocka_unit_test(g1_11_helpers_that_cannot_start_are_done_without),
+    cmocka_unit_test(g2_8_a_helper_without_work_sleeps),
     cmocka_unit_test(g5_1_a_stream_gives_bytes_in_order_to_the_end),
     cmocka_unit_test(g5_1_a_stream_tells_a_reset_after_the_bytes),
     cmocka_unit_test(g5_1_a_stream_of_what_is_no_connection),
@@ -8248,6 +8550,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_8_files_past_the_page_cache),
     cmocka_unit_test(g5_2_bytes_that_come_with_a_cancel_stay_in_the_stream),
     cmocka_unit_test(g5_3_streams_and_files_with_ebusy_eagain_or_eintr),
+    cmocka_unit_test(g5_6_what_cannot_be_registered_is_done_without),
+    cmocka_unit_test(g5_8_send_zc_says_whether_it_has_copied),
     cmocka_unit_test(g5_3_streams_and_datagrams_that_find_nothing),
     cmocka_unit_test(g5_3_short_transfers_are_gone_on_with),
     cmocka_unit_test(g5_1_any_system_call_may_fail_for_one),
