@@ -15,11 +15,14 @@
 
 #include "miniss.h"
 
+#include "../common/platform.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -1440,6 +1443,27 @@ static void g2_8_one_wait_for_one_deadline(void **state) {
     assert_int_equal(scene.stats.polls, 2);
 }
 
+/* What the wait is made of; a signal ends it before its time. */
+static void on_tick(int number) { (void)number; }
+
+static void g2_8_a_wait_is_as_long_as_asked(void **state) {
+    struct sigaction ticks = {.sa_handler = on_tick}, before;
+    struct itimerval often = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
+
+    (void)state;
+    errno = EIO; /* of something else */
+    assert_int_equal(mini_poll_fds(NULL, 0, 0), 0);
+    alarm(0); /* which may be the same clock */
+    sigaction(SIGALRM, &ticks, &before);
+    setitimer(ITIMER_REAL, &often, NULL);
+    int seconds = mini_poll_fds(NULL, 0, 7 * MINI_SECOND);
+    int for_ever = mini_poll_fds(NULL, 0, MINI_FOREVER);
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    assert_int_equal(seconds, -EINTR);
+    assert_int_equal(for_ever, -EINTR);
+}
+
 /* The row's side of the bargain with the executor; see struct mini_poller. */
 static MINI_POLL(asks_the_row) {
     const struct mini_poller *row = &mini_timer_poller;
@@ -1584,6 +1608,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_7_ends_with_the_run),
     cmocka_unit_test(g2_8_an_idle_runtime_sleeps),
     cmocka_unit_test(g2_8_one_wait_for_one_deadline),
+    cmocka_unit_test(g2_8_a_wait_is_as_long_as_asked),
     cmocka_unit_test(g2_8_the_row_says_what_it_did_and_until_when),
     cmocka_unit_test(g1_2_yielding_does_not_stop_time),
     cmocka_unit_test(g1_5_the_dump_names_timers),

@@ -195,7 +195,7 @@ class Workshop:
         paths = [*self.stage.glob("build/*.o"), *self.stage.glob("build/tests/*.o")]
         return {p.name: hashlib.sha256(p.read_bytes()).digest() for p in paths}
 
-    def passes(self, program, seconds):
+    def passes(self, program, seconds, output=subprocess.DEVNULL):
         """Runs a test program in a group of its own, which ends with it."""
         sanitized = "/build/tsan/" in str(program.path)
         env = dict(suite.ENVIRONMENT)
@@ -211,7 +211,7 @@ class Workshop:
             (suite.FIXED_ADDRESSES if sanitized else [])
             + [program.path, "--until-failure", str(ONE_TEST * (1 + sanitized))],
             cwd=self.root, env=env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True, preexec_fn=limit,
         )
         try:
@@ -238,9 +238,12 @@ class Workshop:
             programs = [Program(path, b) for b in backends]
             for program in programs:
                 started = time.monotonic()
-                if not self.passes(program, 900):
-                    stop(f"the tests of stage {number} {variant} "
-                         f"{program.backend} fail on the original")
+                with tempfile.TemporaryFile("w+", errors="replace") as output:
+                    if not self.passes(program, 900, output):
+                        output.seek(0)
+                        print("".join(output.readlines()[-9:]))
+                        stop(f"{path.name} {program.backend} fails on what "
+                             "is not broken")
                 program.seconds = 5 + 5 * (time.monotonic() - started)
             self.programs[variant, number] = programs
         if variant == "":
