@@ -6973,6 +6973,9 @@ static mini_poll slow_peer_script(
             recv(self->fd[0], self->part, sizeof self->part, MSG_DONTWAIT);
         if (got > 0) check_part(self, (long)got);
         self->i++;
+        if (self->out.sent > 0 && self->out.ends[0] >= 0) /* not for children */
+            for (int i = 0; i < 2 && !ended(&self->out.future); i++)
+                self->wrong += fcntl(self->out.ends[i], F_GETFD) != FD_CLOEXEC;
         /* what the socket holds is far less: it cannot have sent it all */
         if (self->got < 8192) self->partial += ended(&self->out.future);
     }
@@ -7421,6 +7424,99 @@ static void g5_8_a_descriptor_beyond_the_table_works_unfixed(void **state) {
     setrlimit(RLIMIT_NOFILE, &more);
     two_kernels(high_files);
     setrlimit(RLIMIT_NOFILE, &before);
+}
+
+/* ---- G5.1: the lowest descriptor ----------------------------------------- */
+
+/* 0 is free meanwhile: it is accepted, opened, the end of a pipe. */
+static mini_poll lowest_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+    static struct mini_send_file out;
+
+    MINI_BEGIN;
+    connect_peers(self, 2);
+    MINI_AWAIT(mini_offload(&s->io[0], nothing, NULL)); /* has its helper */
+    close(0);
+    STEP(mini_accept(&s->io[0], s->fd[0]));
+    NOTE(mini_fix_file(0, true));
+    raw_send(self->peer[0], "hello", 5);
+    STEP(mini_readable(&s->io[0], 0));
+    STEP(mini_recv(&s->io[0], 0, s->buffer, 60));
+    STEP(mini_send(&s->io[0], 0, "you", 3));
+    NOTE(mini_stats()->fixed_files >= 2 || strcmp(mini_io_name(), "poll") == 0);
+    STEP(mini_close(&s->io[0], 0));
+    mini_accept_stream(&s->stream, s->fd[0]);
+    STEP(mini_accept_next(&s->stream));
+    close(0);
+    STEP(mini_accept_end(&s->stream));
+    STEP(mini_send_file(&out, s->fd[2], s->fd[3], 0, 10));
+    NOTE((long)drain(s->fd[1], -1));
+    STEP(mini_openat(&s->io[0], AT_FDCWD, "/dev/null", O_RDWR, 0));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(0);
+}
+
+/* FIRST is the listening socket's, or else the connection's. */
+struct lowest_server {
+    struct script script;
+    struct server_run server;
+    bool first;
+};
+
+static mini_poll lowest_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct lowest_server *self = (struct lowest_server *)(void *)future;
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    s->address = loopback(server_port);
+    s->fd[0] = raw_connect(&s->address);
+    if (!self->first) close(0);
+    STEP(mini_recv(&s->io[0], s->fd[0], s->buffer, 1));
+    NOTE(fcntl(0, F_GETFD) >= 0);
+    reset(s->fd[0]);
+    while (!self->first && fcntl(0, F_GETFD) >= 0) A_TURN(s);
+    if (!self->first) NOTE(open("/dev/null", O_RDONLY));
+    MINI_END(0);
+}
+
+static void lowest_descriptor(void) {
+    static struct queue self;
+    int dir = make_folder();
+
+    make_queue(&self, lowest_script, false);
+    self.script.fd[3] = make_file(dir, 10);
+    remove_folder(dir);
+    open_pair(UNIX_SOCKETS, false, self.script.fd + 1);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    assert_notes(0, 0, 0, 5, 3, 1, 0, 0, 0, 10, 10, 0);
+    free_queue(&self);
+    close(0); /* now it is the runtime's own */
+    check_equal(workload(2), 0);
+    check_equal(open("/dev/null", O_RDONLY), 0);
+    for (int first = 0; first < 2; first++) {
+        static struct lowest_server server;
+
+        server = (struct lowest_server){.first = first};
+        server.script.future = MINI_FUTURE(lowest_body, "lowest");
+        server.server = make_server(&server.script.future, MINI_ACCEPT_SPREAD);
+        if (first) close(0);
+        check_equal(run(&server.server.future, real_clock(1)), 0);
+        if (first)
+            assert_notes(1, 1, -ECANCELED);
+        else
+            assert_notes(1, 1, 0, -ECANCELED);
+    }
+}
+
+static void g5_1_the_lowest_descriptor_is_as_good_as_any(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(lowest_descriptor, text, sizeof text);
+    assert_string_equal(text, "");
 }
 
 #ifdef O_DIRECT
@@ -8090,6 +8186,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_8_fixed_buffers_are_used_and_given_up),
     cmocka_unit_test(g5_8_fixed_descriptors_are_used_and_given_up),
     cmocka_unit_test(g5_8_a_descriptor_beyond_the_table_works_unfixed),
+    cmocka_unit_test(g5_1_the_lowest_descriptor_is_as_good_as_any),
     cmocka_unit_test(g5_8_files_past_the_page_cache),
     cmocka_unit_test(g5_2_bytes_that_come_with_a_cancel_stay_in_the_stream),
     cmocka_unit_test(g5_3_streams_and_files_with_ebusy_eagain_or_eintr),
