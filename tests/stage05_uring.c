@@ -5119,6 +5119,48 @@ static void g5_1_datagrams_to_an_address_too_large_go_nowhere(void **state) {
     each_kernel(odd_post);
 }
 
+/* AF_UNIX has room for a few; who sends more waits, and the shard goes on. */
+static mini_poll full_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    self->got = (long)fill_up(self->fd[0], 'f') / 4096;
+    self->task = background(mini_send_to(&self->out, self->fd[0], "late", 4,
+        (struct sockaddr *)self->address, 0));
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    NOTE(ended(&self->out.io.future));
+    for (; self->i <= self->got && !ended(&self->out.io.future); self->i++) {
+        MINI_AWAIT(receive_post(self, 200));
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    }
+    STEP(mini_join(&self->join, self->task));
+    while (recv(self->fd[1], self->buffer, 200, MSG_DONTWAIT) > 4) continue;
+    NOTE(memcmp(self->buffer, "late", 4));
+    /* to nobody: -EPIPE, and no signal */
+    shutdown(self->fd[0], SHUT_WR);
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "no", 2, (struct sockaddr *)self->address, 0));
+    MINI_END(0);
+}
+
+static void full_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {.future = MINI_FUTURE(full_post_script, "full")};
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[0], nonblocking);
+        check_equal(run(&self.future, virtual_clock()), 0);
+        close_pair(self.fd);
+        assert_notes(0, 4, 0, -EPIPE);
+    }
+}
+
+static void g5_1_a_datagram_waits_for_room(void **state) {
+    (void)state;
+    each_kernel(full_post);
+}
+
 /* ---- G5.2: datagrams ---------------------------------------------------- */
 
 static mini_poll cancelled_post_script(
@@ -8150,6 +8192,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_a_cancelled_write_says_what_is_in_the_file),
     cmocka_unit_test(g5_1_datagrams_and_whom_they_are_from),
     cmocka_unit_test(g5_1_datagrams_to_an_address_too_large_go_nowhere),
+    cmocka_unit_test(g5_1_a_datagram_waits_for_room),
     cmocka_unit_test(g5_2_a_cancelled_recv_from_leaves_the_datagram),
     cmocka_unit_test(g5_2_timeouts_race_with_datagrams_and_none_is_lost),
     cmocka_unit_test(g5_1_a_call_on_a_helper_thread_has_its_own_result),
