@@ -128,7 +128,6 @@ static void lend(struct mini_io_shard *io, struct mini_buffer *buffer) {
 static int fix_file(struct mini_io_shard *io, int fd, bool on) {
     struct uring *uring = io->state;
     int value = on ? fd : -1, error = 0;
-    if (fd >= FIXED_FILES) return -EMFILE;
     if (!uring->has_files)
         error = io_uring_register_files_sparse(&uring->ring, FIXED_FILES);
     if (error < 0) return error;
@@ -140,7 +139,7 @@ static int fix_file(struct mini_io_shard *io, int fd, bool on) {
 }
 
 static bool is_fixed(struct uring *uring, int fd) {
-    return fd >= 0 && fd < FIXED_FILES && uring->fixed[fd];
+    return (unsigned)fd < FIXED_FILES && uring->fixed[fd];
 }
 
 static int fix_buffer(struct mini_io_shard *io, void *base, size_t bytes) {

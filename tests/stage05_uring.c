@@ -5158,6 +5158,48 @@ static void g5_1_datagrams_to_an_address_too_large_go_nowhere(void **state) {
     each_kernel(odd_post);
 }
 
+/* AF_UNIX has room for a few; who sends more waits, and the shard goes on. */
+static mini_poll full_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    self->got = (long)fill_up(self->fd[0], 'f') / 4096;
+    self->task = background(mini_send_to(&self->out, self->fd[0], "late", 4,
+        (struct sockaddr *)self->address, 0));
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    NOTE(ended(&self->out.io.future));
+    for (; self->i <= self->got && !ended(&self->out.io.future); self->i++) {
+        MINI_AWAIT(receive_post(self, 200));
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    }
+    STEP(mini_join(&self->join, self->task));
+    while (recv(self->fd[1], self->buffer, 200, MSG_DONTWAIT) > 4) continue;
+    NOTE(memcmp(self->buffer, "late", 4));
+    /* to nobody: -EPIPE, and no signal */
+    shutdown(self->fd[0], SHUT_WR);
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "no", 2, (struct sockaddr *)self->address, 0));
+    MINI_END(0);
+}
+
+static void full_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {.future = MINI_FUTURE(full_post_script, "full")};
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[0], nonblocking);
+        check_equal(run(&self.future, virtual_clock()), 0);
+        close_pair(self.fd);
+        assert_notes(0, 4, 0, -EPIPE);
+    }
+}
+
+static void g5_1_a_datagram_waits_for_room(void **state) {
+    (void)state;
+    each_kernel(full_post);
+}
+
 /* ---- G5.2: datagrams ---------------------------------------------------- */
 
 static mini_poll cancelled_post_script(
@@ -7012,6 +7054,9 @@ static mini_poll slow_peer_script(
             recv(self->fd[0], self->part, sizeof self->part, MSG_DONTWAIT);
         if (got > 0) check_part(self, (long)got);
         self->i++;
+        if (self->out.sent > 0 && self->out.ends[0] >= 0) /* not for children */
+            for (int i = 0; i < 2 && !ended(&self->out.future); i++)
+                self->wrong += fcntl(self->out.ends[i], F_GETFD) != FD_CLOEXEC;
         /* what the socket holds is far less: it cannot have sent it all */
         if (self->got < 8192) self->partial += ended(&self->out.future);
     }
@@ -7460,6 +7505,99 @@ static void g5_8_a_descriptor_beyond_the_table_works_unfixed(void **state) {
     setrlimit(RLIMIT_NOFILE, &more);
     two_kernels(high_files);
     setrlimit(RLIMIT_NOFILE, &before);
+}
+
+/* ---- G5.1: the lowest descriptor ----------------------------------------- */
+
+/* 0 is free meanwhile: it is accepted, opened, the end of a pipe. */
+static mini_poll lowest_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+    static struct mini_send_file out;
+
+    MINI_BEGIN;
+    connect_peers(self, 2);
+    MINI_AWAIT(mini_offload(&s->io[0], nothing, NULL)); /* has its helper */
+    close(0);
+    STEP(mini_accept(&s->io[0], s->fd[0]));
+    NOTE(mini_fix_file(0, true));
+    raw_send(self->peer[0], "hello", 5);
+    STEP(mini_readable(&s->io[0], 0));
+    STEP(mini_recv(&s->io[0], 0, s->buffer, 60));
+    STEP(mini_send(&s->io[0], 0, "you", 3));
+    NOTE(mini_stats()->fixed_files >= 2 || strcmp(mini_io_name(), "poll") == 0);
+    STEP(mini_close(&s->io[0], 0));
+    mini_accept_stream(&s->stream, s->fd[0]);
+    STEP(mini_accept_next(&s->stream));
+    close(0);
+    STEP(mini_accept_end(&s->stream));
+    STEP(mini_send_file(&out, s->fd[2], s->fd[3], 0, 10));
+    NOTE((long)drain(s->fd[1], -1));
+    STEP(mini_openat(&s->io[0], AT_FDCWD, "/dev/null", O_RDWR, 0));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(0);
+}
+
+/* FIRST is the listening socket's, or else the connection's. */
+struct lowest_server {
+    struct script script;
+    struct server_run server;
+    bool first;
+};
+
+static mini_poll lowest_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct lowest_server *self = (struct lowest_server *)(void *)future;
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    s->address = loopback(server_port);
+    s->fd[0] = raw_connect(&s->address);
+    if (!self->first) close(0);
+    STEP(mini_recv(&s->io[0], s->fd[0], s->buffer, 1));
+    NOTE(fcntl(0, F_GETFD) >= 0);
+    reset(s->fd[0]);
+    while (!self->first && fcntl(0, F_GETFD) >= 0) A_TURN(s);
+    if (!self->first) NOTE(open("/dev/null", O_RDONLY));
+    MINI_END(0);
+}
+
+static void lowest_descriptor(void) {
+    static struct queue self;
+    int dir = make_folder();
+
+    make_queue(&self, lowest_script, false);
+    self.script.fd[3] = make_file(dir, 10);
+    remove_folder(dir);
+    open_pair(UNIX_SOCKETS, false, self.script.fd + 1);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    assert_notes(0, 0, 0, 5, 3, 1, 0, 0, 0, 10, 10, 0);
+    free_queue(&self);
+    close(0); /* now it is the runtime's own */
+    check_equal(workload(2), 0);
+    check_equal(open("/dev/null", O_RDONLY), 0);
+    for (int first = 0; first < 2; first++) {
+        static struct lowest_server server;
+
+        server = (struct lowest_server){.first = first};
+        server.script.future = MINI_FUTURE(lowest_body, "lowest");
+        server.server = make_server(&server.script.future, MINI_ACCEPT_SPREAD);
+        if (first) close(0);
+        check_equal(run(&server.server.future, real_clock(1)), 0);
+        if (first)
+            assert_notes(1, 1, -ECANCELED);
+        else
+            assert_notes(1, 1, 0, -ECANCELED);
+    }
+}
+
+static void g5_1_the_lowest_descriptor_is_as_good_as_any(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(lowest_descriptor, text, sizeof text);
+    assert_string_equal(text, "");
 }
 
 #ifdef O_DIRECT
@@ -8511,6 +8649,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_a_cancelled_write_says_what_is_in_the_file),
     cmocka_unit_test(g5_1_datagrams_and_whom_they_are_from),
     cmocka_unit_test(g5_1_datagrams_to_an_address_too_large_go_nowhere),
+    cmocka_unit_test(g5_1_a_datagram_waits_for_room),
     cmocka_unit_test(g5_2_a_cancelled_recv_from_leaves_the_datagram),
     cmocka_unit_test(g5_2_timeouts_race_with_datagrams_and_none_is_lost),
     cmocka_unit_test(g5_1_a_call_on_a_helper_thread_has_its_own_result),
@@ -8547,6 +8686,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_8_fixed_buffers_are_used_and_given_up),
     cmocka_unit_test(g5_8_fixed_descriptors_are_used_and_given_up),
     cmocka_unit_test(g5_8_a_descriptor_beyond_the_table_works_unfixed),
+    cmocka_unit_test(g5_1_the_lowest_descriptor_is_as_good_as_any),
     cmocka_unit_test(g5_8_files_past_the_page_cache),
     cmocka_unit_test(g5_2_bytes_that_come_with_a_cancel_stay_in_the_stream),
     cmocka_unit_test(g5_3_streams_and_files_with_ebusy_eagain_or_eintr),
