@@ -44,6 +44,10 @@ check: ready
 ##   make test-03         tests of stages 1 to 3 on stage 3; T=pattern chooses
 ##   make diff-03         what stage 3 changed from 2; STAT=1: figures, FULL=1: all
 ##   make mutants-03      breaks stage 3 in 30 small ways: do the tests notice?
+##
+## Deeper, and longer:
+##   make matrix          tests under gcc and clang, -O0 to LTO, -m32, AArch64
+##   make valgrind        those with one thread under memcheck
 
 .PHONY: all
 STAGES := $(NUMBERS:%=stage%)
@@ -70,6 +74,17 @@ $(MUTANTS): mutants-%: python
 	@$(PYTHON) common/tools/mutants.py $* $(if $(COUNT),--count $(COUNT)) \
 	    $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
+
+.PHONY: matrix valgrind
+# Without MATRIX= all there is, as far as it can be built here.
+MATRIX := O0,plain,O3,lto,clang-O0,clang,clang-O3,clang-lto,m32,arm64
+matrix: python
+	@$(PYTHON) tests/run.py --brief --variants $(MATRIX)
+valgrind: python
+	@command -v valgrind >/dev/null || { \
+	    echo "skipped: no valgrind here ('make deps-bench' installs it)"; \
+	    exit; }; $(PYTHON) tests/run.py --brief --variants valgrind
+
 ##
 ## All stages:
 ##   make all             builds the six stages
@@ -93,7 +108,7 @@ format:
 docs: deps-docs
 	@$(PYTHON) docs/build.py
 clean:
-	rm -rf stage0*/build docs/build tests/bench/build
+	rm -rf stage0*/build docs/build tests/build tests/bench/build
 
 ##
 ## Its speed:
@@ -114,6 +129,7 @@ bench-instructions: python
 ##   make deps            installs what is missing (apt, dnf, pacman or brew)
 ##   make deps-docs       the same for `make docs`: Doxygen
 ##   make deps-bench      the same for `make bench`: its peers, Valgrind
+##   make deps-matrix     the same for `make matrix`: other compilers, QEMU
 ##
 ## PORTABLE=1 with any of them builds with POSIX alone; V=1 shows the commands.
 
@@ -160,13 +176,16 @@ check-portable:
 # --- installing what is missing --------------------------------------------
 # All of it is plain sh, since Python may be among what is missing.
 
-.PHONY: deps deps-docs deps-bench ready
+.PHONY: deps deps-docs deps-bench deps-matrix ready
 deps:
 	@eval "$$INSTALLER"; eval "$$STUDENT"; install_missing
 deps-docs:
 	@eval "$$INSTALLER"; eval "$$AUTHOR"; install_missing
 deps-bench:
 	@eval "$$INSTALLER"; eval "$$BENCHER"; install_missing
+deps-matrix:
+	@eval "$$INSTALLER"; eval "$$MATRIX_NEEDS"; install_missing
+	@$(PYTHON) common/tools/foreign.py i386 arm64
 # Before a tour or a check: silent if all is there, content without the rest.
 ready:
 	@eval "$$INSTALLER"; eval "$$STUDENT"; [ -z "$$missing" ] || \
@@ -204,6 +223,19 @@ want 'command -v valgrind' valgrind valgrind valgrind -
 want 'command -v fio' fio fio fio fio
 want 'command -v wrk' wrk - - wrk
 want 'command -v nginx || test -x /usr/sbin/nginx' nginx nginx nginx nginx
+endef
+
+# gcc-multilib and the cross compiler exclude each other, these do not.
+define MATRIX_NEEDS
+version=$$($(CC) -dumpversion)
+need '$(PYTHON) -c "import ctypes"' python3 python3 python python3
+want 'command -v clang' clang clang clang -
+want 'test -e "$$($(CC) -m32 -print-file-name=libgcc.a)"' \
+    gcc-$$version-multilib - - -
+want 'ls /usr/bin/aarch64-linux-gnu-gcc*' gcc-$$version-aarch64-linux-gnu - - -
+want 'test -e /usr/aarch64-linux-gnu/include/stdio.h' \
+    libc6-dev-arm64-cross - - -
+want 'command -v qemu-aarch64' qemu-user - - -
 endef
 
 define INSTALLER
@@ -263,4 +295,4 @@ service nginx stop || :; }" ;;
     fi
 }
 endef
-export STUDENT AUTHOR BENCHER INSTALLER
+export STUDENT AUTHOR BENCHER MATRIX_NEEDS INSTALLER
