@@ -65,13 +65,6 @@ $(DIFFS): diff-%: python
 	@$(PYTHON) common/tools/diff.py $* $(if $(STAT),--stat) \
 	    $(if $(FULL),--full)
 
-MUTANTS := mutants $(NUMBERS:%=mutants-%)
-.PHONY: $(MUTANTS)
-$(MUTANTS): python
-	@$(PYTHON) common/tools/mutants.py $(subst mutants,,$(subst -,,$@)) \
-	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) \
-	    $(if $(ONLY),--only $(ONLY)) $(if $(KIND),--kind $(KIND))
-
 ##
 ## All stages:
 ##   make all             builds the six stages
@@ -79,12 +72,10 @@ $(MUTANTS): python
 ##   make lift FROM=03    carries a change of stage 3 up through the later ones
 ##   make guarantees      checks that every promise has a test and the reverse
 ##   make format          formats the C sources (clang-format)
-##   make mutants         breaks each stage in small ways; takes an hour or two
-##   make fuzz MIN=10     feeds httpd what nobody would send, for ten minutes
 ##   make docs            the book and the reference, as HTML in docs/build/
 ##   make clean           removes all that was built
 
-.PHONY: ladder lift guarantees format fuzz docs clean
+.PHONY: ladder lift guarantees format docs clean
 ladder: python
 	@$(PYTHON) common/tools/ladder.py
 lift: python
@@ -94,13 +85,39 @@ guarantees: python
 	@$(PYTHON) common/tools/guarantees.py
 format:
 	$(CLANG_FORMAT) -i $(C_FILES)
-fuzz: python
-	@nice $(PYTHON) tests/fuzz/run.py --seconds $$(($(or $(MIN),1) * 60)) \
-	    $(if $(SEED),--seed $(SEED))
 docs: deps-docs
 	@$(PYTHON) docs/build.py
 clean:
-	rm -rf stage0*/build docs/build tests/bench/build tests/fuzz/build
+	rm -rf stage0*/build docs/build tests/build tests/*/build
+
+##
+## Deeper, and longer than a check:
+##   make mutants         breaks each stage in small ways; takes an hour or two
+##   make fuzz MIN=10     feeds httpd what nobody would send, for ten minutes
+##   make matrix          tests under gcc and clang, -O0 to LTO, -m32, AArch64
+##   make valgrind        those with one thread under memcheck
+
+.PHONY: fuzz
+MUTANTS := mutants $(NUMBERS:%=mutants-%)
+.PHONY: $(MUTANTS)
+$(MUTANTS): python
+	@$(PYTHON) common/tools/mutants.py $(subst mutants,,$(subst -,,$@)) \
+	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(ONLY),--only $(ONLY)) $(if $(KIND),--kind $(KIND))
+
+fuzz: python
+	@nice $(PYTHON) tests/fuzz/run.py --seconds $$(($(or $(MIN),1) * 60)) \
+	    $(if $(SEED),--seed $(SEED))
+
+.PHONY: matrix valgrind
+# Without MATRIX= all there is, as far as it can be built here.
+MATRIX := O0,plain,O3,lto,clang-O0,clang,clang-O3,clang-lto,m32,arm64
+matrix: python
+	@$(PYTHON) tests/run.py --brief --variants $(MATRIX)
+valgrind: python
+	@command -v valgrind >/dev/null || { \
+	    echo "skipped: no valgrind here ('make deps-bench' installs it)"; \
+	    exit; }; $(PYTHON) tests/run.py --brief --variants valgrind
 
 ##
 ## Its speed:
@@ -121,6 +138,7 @@ bench-instructions: python
 ##   make deps            installs what is missing (apt, dnf, pacman or brew)
 ##   make deps-docs       the same for `make docs`: Doxygen
 ##   make deps-bench      the same for `make bench`: its peers, Valgrind
+##   make deps-matrix     the same for `make matrix`: other compilers, QEMU
 ##
 ## PORTABLE=1 with any of them builds with POSIX alone; V=1 shows the commands.
 
@@ -174,13 +192,16 @@ check-mutants:
 # --- installing what is missing --------------------------------------------
 # All of it is plain sh, since Python may be among what is missing.
 
-.PHONY: deps deps-docs deps-bench ready
+.PHONY: deps deps-docs deps-bench deps-matrix ready
 deps:
 	@eval "$$INSTALLER"; eval "$$STUDENT"; install_missing
 deps-docs:
 	@eval "$$INSTALLER"; eval "$$AUTHOR"; install_missing
 deps-bench:
 	@eval "$$INSTALLER"; eval "$$BENCHER"; install_missing
+deps-matrix:
+	@eval "$$INSTALLER"; eval "$$MATRIX_NEEDS"; install_missing
+	@$(PYTHON) common/tools/foreign.py i386 arm64
 # Before a tour or a check: silent if all is there, content without the rest.
 ready:
 	@eval "$$INSTALLER"; eval "$$STUDENT"; [ -z "$$missing" ] || \
@@ -218,6 +239,19 @@ want 'command -v valgrind' valgrind valgrind valgrind -
 want 'command -v fio' fio fio fio fio
 want 'command -v wrk' wrk - - wrk
 want 'command -v nginx || test -x /usr/sbin/nginx' nginx nginx nginx nginx
+endef
+
+# gcc-multilib and the cross compiler exclude each other, these do not.
+define MATRIX_NEEDS
+version=$$($(CC) -dumpversion)
+need '$(PYTHON) -c "import ctypes"' python3 python3 python python3
+want 'command -v clang' clang clang clang -
+want 'test -e "$$($(CC) -m32 -print-file-name=libgcc.a)"' \
+    gcc-$$version-multilib - - -
+want 'ls /usr/bin/aarch64-linux-gnu-gcc*' gcc-$$version-aarch64-linux-gnu - - -
+want 'test -e /usr/aarch64-linux-gnu/include/stdio.h' \
+    libc6-dev-arm64-cross - - -
+want 'command -v qemu-aarch64' qemu-user - - -
 endef
 
 define INSTALLER
@@ -277,4 +311,4 @@ service nginx stop || :; }" ;;
     fi
 }
 endef
-export STUDENT AUTHOR BENCHER INSTALLER
+export STUDENT AUTHOR BENCHER MATRIX_NEEDS INSTALLER

@@ -236,8 +236,8 @@ static MINI_POLL(count_all) {
 
     MINI_BEGIN;
     MINI_AWAIT(mini_map_reduce(&self->broadcast, which_shard, NULL, add, 0));
-    EXPECT(
-        MINI_RESULT == (long)mini_shard_count() * (mini_shard_count() - 1) / 2);
+    EXPECT(MINI_RESULT ==
+        (long)mini_shard_count() * (long)(mini_shard_count() - 1) / 2);
     MINI_END(mini_shard_count());
 }
 
@@ -259,7 +259,7 @@ static MINI_POLL(ask_all_shards) {
     MINI_BEGIN;
     EXPECT(mini_this_shard() == 0);
     for (self->n = 0; self->n < 3; self->n++) {
-        for (self->i = 0; self->i < mini_shard_count(); self->i++) {
+        for (self->i = 0; self->i < (long)mini_shard_count(); self->i++) {
             MINI_AWAIT(mini_submit_to(&self->call, self->i, which_shard, NULL));
             EXPECT(MINI_RESULT == self->i && mini_this_shard() == 0);
             MINI_AWAIT(
@@ -1404,7 +1404,7 @@ static MINI_POLL(call_all_often) {
     for (self->n = 0; self->n < 100; self->n++) {
         MINI_AWAIT(mini_submit_to(
             &self->call, self->n % self->shard, which_shard, NULL));
-        EXPECT(MINI_RESULT == self->n % self->shard);
+        EXPECT(MINI_RESULT == self->n % (long)self->shard);
         EXPECT(mini_this_shard() == 0);
     }
     MINI_END(self->shard);
@@ -1857,7 +1857,7 @@ static MINI_POLL(meet_at_barrier) {
     self->n = *(unsigned *)self->argument;
     MINI_AWAIT(
         mini_submit_to(&self->call, shards - 1, make_barrier, self->argument));
-    for (unsigned i = 0; i < self->n; i++) {
+    for (int i = 0; i < self->n; i++) {
         members[i] = MINI_FRAME(
             struct member, member, .parties = self->n, .seed = i + 1);
         futures[i] =
@@ -1865,7 +1865,7 @@ static MINI_POLL(meet_at_barrier) {
     }
     MINI_AWAIT(mini_join_all(&self->all, futures, self->n));
     EXPECT(MINI_RESULT == 0);
-    for (unsigned i = 0; i < self->n; i++) last += members[i].last;
+    for (int i = 0; i < self->n; i++) last += members[i].last;
     EXPECT(last == ROUNDS); /* one in each round */
     MINI_END(0);
 }
@@ -2148,7 +2148,7 @@ static MINI_POLL(pass_on) {
 
     MINI_BEGIN;
     MINI_AWAIT(mini_submit_to(&self->call, next, which_shard, NULL));
-    EXPECT(MINI_RESULT == next);
+    EXPECT(MINI_RESULT == (long)next);
     MINI_END(0);
 }
 
@@ -2298,7 +2298,7 @@ static MINI_POLL(makes_rounds) {
     mains_begun++;
     for (self->shard = 0; self->shard < mini_shard_count(); self->shard++) {
         MINI_AWAIT(mini_submit_to(&self->call, self->shard, where_am_i, NULL));
-        self->wrong += MINI_RESULT != self->shard;
+        self->wrong += MINI_RESULT != (long)self->shard;
         MINI_AWAIT(mini_timeout(&self->timeout,
             mini_spawn_on(&self->remote, self->shard,
                 mini_sleep(&self->sleep, MINI_SECOND)),
@@ -2431,7 +2431,7 @@ static MINI_POLL(look_where_shards_are) {
     struct kit *self = MINI_SELF(struct kit);
 
     MINI_BEGIN;
-    for (self->i = 0; self->i < mini_shard_count(); self->i++) {
+    for (self->i = 0; self->i < (long)mini_shard_count(); self->i++) {
         MINI_AWAIT(
             mini_submit_to(&self->call, self->i, place_of_this_thread, NULL));
         if (mini_shard_count() > 1)
