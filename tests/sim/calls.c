@@ -3,7 +3,7 @@
  * run at any moment. Each checks what the guarantees say at its end. */
 #include "sim.h"
 
-#include <errno.h>
+#include <pthread.h>
 
 #define SHARDS 4
 #define CALLERS 8
@@ -161,6 +161,12 @@ static MINI_POLL(caller) {
         }
         SIM_CHECK(!self->hops[0].runs, "the other side has not let go");
     }
+    if (mini_self->stopping) {
+        MINI_AWAIT_SHIELDED(
+            mini_submit_to(&self->call, 0, run_plain, &self->plain));
+        SIM_CHECK(MINI_RESULT == -ESHUTDOWN, "a call after the stop gives %ld",
+            MINI_RESULT);
+    }
     MINI_END(7);
 }
 
@@ -301,41 +307,53 @@ static MINI_POLL(close_side) {
 struct channels {
     struct mini_future future;
     struct mini_channel channel;
-    struct side sides[3];
+    struct side sides[3]; /* the last one closes, if it is used */
     struct mini_future *all[3];
+    unsigned count;
     struct mini_select join;
 };
 
 static MINI_POLL(channels) {
-    static mini_poll (*const fns[])(struct mini_future *, struct mini_context) =
-        {send_side, recv_side, close_side};
     struct channels *self = MINI_SELF(struct channels);
-    unsigned count = sim_chance(2) ? 2 : 3;
-    void *item;
     MINI_BEGIN;
-    for (unsigned i = 0; i < 3; i++) {
-        self->sides[i] = (struct side){
-            .future = MINI_FUTURE(fns[i], "side"), .channel = &self->channel,
-            .limit = sim_random(30)};
+    for (unsigned i = 0; i < self->count; i++)
         self->all[i] = mini_spawn_on(&self->sides[i].remote,
             sim_random(mini_shard_count()), &self->sides[i].future);
-    }
-    MINI_AWAIT(mini_join_all(&self->join, self->all, count));
-    while (mini_channel_try_recv(&self->channel, &item) == 0)
-        SIM_CHECK((uintptr_t)item == ++self->sides[1].count, "out of order");
-    SIM_CHECK(self->sides[0].count == self->sides[1].count,
-        "%zu sent, %zu received", (size_t)self->sides[0].count,
-        (size_t)self->sides[1].count);
+    MINI_AWAIT(mini_join_all(&self->join, self->all, self->count));
     MINI_END(12);
 }
 
+static void *run_side(void *future) {
+    mini_run(future, NULL);
+    return NULL;
+}
+
+/* Between shards of one run, or between runs, which come and go by themselves. */
 static void channel(void) {
+    static mini_poll (*const fns[])(struct mini_future *, struct mini_context) =
+        {send_side, recv_side, close_side};
     struct channels *main = malloc(sizeof *main);
-    (void)MINI_CALL(struct channels, main, channels);
+    pthread_t threads[3];
+    void *item;
+    (void)MINI_CALL(struct channels, main, channels, .count = 2 + sim_random(2));
     SIM_CHECK(mini_channel_init(&main->channel, 1u << sim_random(3)) == 0,
         "mini_channel_init");
-    long result = sim_run(&main->future);
+    for (unsigned i = 0; i < 3; i++)
+        main->sides[i] = (struct side){.future = MINI_FUTURE(fns[i], "side"),
+            .channel = &main->channel, .limit = sim_random(30)};
+    bool own_runs = sim_is_calm = sim_chance(2);
+    for (unsigned i = 0; i < main->count && own_runs; i++)
+        pthread_create(&threads[i], NULL, run_side, &main->sides[i].future);
+    for (unsigned i = 0; i < main->count && own_runs; i++)
+        pthread_join(threads[i], NULL);
+    long result = own_runs ? 12 : sim_run(&main->future);
     SIM_CHECK(result == 12 || result == -ENXIO, "main gives %ld", result);
+    uintptr_t *sent = &main->sides[0].count, *received = &main->sides[1].count;
+    while (main->count == 3 &&
+        mini_channel_try_recv(&main->channel, &item) == 0)
+        SIM_CHECK((uintptr_t)item == ++*received, "out of order");
+    SIM_CHECK(result != 12 || *sent == *received, "%zu sent, %zu received",
+        (size_t)*sent, (size_t)*received);
     mini_channel_destroy(&main->channel);
     free(main);
 }

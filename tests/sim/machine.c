@@ -434,6 +434,7 @@ static void *play(void *arg) {
 static bool is_over(void *fiber) { return ((struct fiber *)fiber)->ended; }
 
 static void run_seed(uint64_t number) {
+    alarm(60); /* a loop without a step */
     state = seed = number;
     next_random();
     steps = sim_now = sim_killed = sim_faults = 0;
@@ -460,6 +461,7 @@ int main(int argc, char **argv) {
     tracing = argc == 2;
     signal(SIGSEGV, crashed);
     signal(SIGABRT, crashed);
+    signal(SIGALRM, crashed);
     if (!tracing && !freopen("/dev/null", "w", stderr)) return 2;
     fibers[0] = (struct fiber){.name = "seeds", .hardware = true};
     current = &fibers[0];
