@@ -78,10 +78,11 @@ $(MUTANTS): mutants-%: python
 ##   make guarantees      checks that every promise has a test and the reverse
 ##   make format          formats the C sources (clang-format)
 ##   make fuzz MIN=10     feeds httpd what nobody would send, for ten minutes
+##   make soak MIN=10     the servers under bad peers, for ten minutes
 ##   make docs            the book and the reference, as HTML in docs/build/
 ##   make clean           removes all that was built
 
-.PHONY: ladder lift guarantees format fuzz docs clean
+.PHONY: ladder lift guarantees format fuzz soak docs clean
 ladder: python
 	@$(PYTHON) common/tools/ladder.py
 lift: python
@@ -93,6 +94,9 @@ format:
 	$(CLANG_FORMAT) -i $(C_FILES)
 fuzz: python
 	@nice $(PYTHON) tests/fuzz/run.py --seconds $$(($(or $(MIN),1) * 60)) \
+	    $(if $(SEED),--seed $(SEED))
+soak: python
+	@nice $(PYTHON) tests/soak/run.py --minutes $(or $(MIN),1) \
 	    $(if $(SEED),--seed $(SEED))
 docs: deps-docs
 	@$(PYTHON) docs/build.py
