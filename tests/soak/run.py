@@ -47,7 +47,7 @@ from programs import (Answers, Failure, HOST, Server, ask, connect, request,
                       require, set_linger)
 
 PEERS = 32  # that come at the same time
-PATIENCE = 4  # seconds that httpd waits for a head
+PATIENCE = 2  # seconds that httpd waits for a head
 ROUNDS = 4  # of load, each with a rest behind it; after the first all is warm
 REST = 20  # seconds in which a server must have let go of everything
 # By so much may RssAnon grow after the first round: the allocators' slack. An
@@ -108,7 +108,8 @@ class Peers:
             # Where the machine is slower than httpd's patience, it gives up.
             if self.ending.is_set():
                 pass
-            elif (name == "httpd" and kind is not silent and took > PATIENCE * 0.7
+            elif (name == "httpd" and kind is not silent
+                  and took > PATIENCE * 0.7
                   and isinstance(error, (ConnectionError, Failure))):
                 self.late += 1
             else:
@@ -340,11 +341,11 @@ def storm_of_requests(peers, rng, port):
                     "wrong answer")
 
 
-# --- peers of echo, also behind forward ----------------------------------------
+# --- peers of echo, also behind forward --------------------------------------
 
 
 def exchange(connection, data, size):
-    """Sends DATA in pieces of SIZE, and reads as much: whether it is the same."""
+    """Sends DATA in pieces of SIZE, and reads as much: is it the same?"""
     back, sent = bytearray(), 0
     connection.setblocking(False)
     limit = time.monotonic() + programs.SECONDS
@@ -547,7 +548,8 @@ class Group:
             errors = it.process.errors()
             require(status == 0, f"{name}: status {status} after SIGTERM: "
                     f"{without_dumps(errors)}")
-            require(not REPORT.search(errors), f"{name}: {without_dumps(errors)}")
+            require(not REPORT.search(errors),
+                    f"{name}: {without_dumps(errors)}")
 
     def close(self):
         for it in self.servers.values():
