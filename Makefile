@@ -94,10 +94,11 @@ clean:
 ## Deeper, and longer than a check:
 ##   make mutants         breaks each stage in small ways; takes an hour or two
 ##   make fuzz MIN=10     feeds httpd what nobody would send, for ten minutes
+##   make soak MIN=10     the servers under bad peers, for ten minutes
 ##   make matrix          tests under gcc and clang, -O0 to LTO, -m32, AArch64
 ##   make valgrind        those with one thread under memcheck
 
-.PHONY: fuzz
+.PHONY: fuzz soak
 MUTANTS := mutants $(NUMBERS:%=mutants-%)
 .PHONY: $(MUTANTS)
 $(MUTANTS): python
@@ -107,6 +108,9 @@ $(MUTANTS): python
 
 fuzz: python
 	@nice $(PYTHON) tests/fuzz/run.py --seconds $$(($(or $(MIN),1) * 60)) \
+	    $(if $(SEED),--seed $(SEED))
+soak: python
+	@nice $(PYTHON) tests/soak/run.py --minutes $(or $(MIN),1) \
 	    $(if $(SEED),--seed $(SEED))
 
 .PHONY: matrix valgrind

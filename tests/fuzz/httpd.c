@@ -7,8 +7,8 @@
  * connection takes microseconds, and the same input does the same.
  *
  * Each input is served four times: as one piece; a byte (or a few) at a time;
- * in pieces of any size, with every operation waited for; and with something that goes
- * wrong on the way. What must hold:
+ * in pieces of any size, with every operation waited for; and with something
+ * that goes wrong on the way. What must hold:
  *
  * - What is sent back is what expected.h says, whatever the pieces are; also up
  *   to the moment of a timeout or a cancel.
