@@ -388,12 +388,11 @@ static void make_step(struct thread *thread, int message) {
     bool writes = next->kind != LOAD && next->kind != WAIT && !fails;
     enum order order = fails ? next->failure : next->order;
     struct view *view = &thread->view;
-    uint64_t value = next->kind == ADD ? taken->value + next->operand
-                                       : next->operand;
+    uint64_t value =
+        next->kind == ADD ? taken->value + next->operand : next->operand;
     if (next->bytes < 8) value &= (UINT64_C(1) << 8 * next->bytes) - 1;
-    steps[step_count++] = (struct step){
-        (int)(thread - threads), message, place->newest, *next,
-        taken->value, value, reads, writes};
+    steps[step_count++] = (struct step){(int)(thread - threads), message,
+        place->newest, *next, taken->value, value, reads, writes};
     if (reads && message > view->message[index])
         view->message[index] = (uint8_t)message;
     if (reads && acquires(order)) join(view, &taken->view);
@@ -456,8 +455,11 @@ static uint64_t operate(struct operation next) {
 }
 
 void model_wait(const void *word, int value) {
-    operate((struct operation){.kind = WAIT, .address = word, .bytes = 4,
-        .operand = (uint64_t)value, .pc = __builtin_return_address(0)});
+    operate((struct operation){.kind = WAIT,
+        .address = word,
+        .bytes = 4,
+        .operand = (uint64_t)value,
+        .pc = __builtin_return_address(0)});
 }
 
 /* ---- the search ---- */
@@ -557,7 +559,8 @@ static void begin(void) {
         struct thread *thread = &threads[t];
         void *locals = thread->locals;
         *thread = (struct thread){.name = scenario->threads[t].name,
-            .locals = locals, .last_place = -1};
+            .locals = locals,
+            .last_place = -1};
         thread->view.clock[t] = 1;
         memcpy(locals, __start_mini_locals,
             (size_t)(__stop_mini_locals - __start_mini_locals));
@@ -580,7 +583,8 @@ static bool execute(void) {
         if (step_count == STEPS - 1)
             strcpy(failure, "no end in sight: somebody runs for ever");
         if (step_count == depth) {
-            uint64_t hash = bound < 0 ? 0 : mix((uint64_t)spent, (unsigned)last);
+            uint64_t hash =
+                bound < 0 ? 0 : mix((uint64_t)spent, (unsigned)last);
             for (int t = 0; t < thread_count; t++)
                 hash = mix(hash, threads[t].history);
             if (!is_new(hash)) return true;
@@ -622,7 +626,7 @@ static void start_anew(void) {
     free(seen);
     seen = calloc(SEEN, sizeof *seen); /* pages come when they are used */
     if (!seen) abort();
-    for (int i = 0; i < PLACES; i++) 
+    for (int i = 0; i < PLACES; i++)
         habits[i].quiet_readers = habits[i].quiet_writers = 0;
 }
 
@@ -649,11 +653,9 @@ static const char *value_name(uint64_t value, unsigned bytes) {
     static int turn;
     char *text = buffers[turn++ % 4];
     if (bytes == 1) return value ? "true" : "false";
-    for (int i = 0; i < name_count; i++)
-        if (bytes == 8 && (uintptr_t)names[i].address == value)
-            return names[i].name;
     if (bytes == 8 && value > 0x400000 && value < UINT64_MAX / 2)
-        snprintf(text, sizeof buffers[0], "0x%llx", (unsigned long long)value);
+        snprintf(text, sizeof buffers[0], "&%s",
+            name_of((const void *)(uintptr_t)value));
     else
         snprintf(text, sizeof buffers[0], "%lld", (long long)value);
     return text;
@@ -668,8 +670,8 @@ static void print_step(int number, const struct step *step) {
     const char *name = name_of(what->address);
     const char *read = value_name(step->read, what->bytes);
     const char *written = value_name(step->written, what->bytes);
-    enum order order = what->kind == COMPARE && !step->writes ? what->failure
-                                                              : what->order;
+    enum order order =
+        what->kind == COMPARE && !step->writes ? what->failure : what->order;
     if (what->kind == WAIT)
         snprintf(text, sizeof text, "has waited for %s", name);
     else if (step->writes && step->reads)
@@ -683,9 +685,9 @@ static void print_step(int number, const struct step *step) {
         snprintf(text, sizeof text, "%s is %s", name, read);
     if (step->message < step->newest && !step->writes)
         snprintf(text + strlen(text), sizeof text - strlen(text),
-            " (old: it is %s)",
+            ", not yet %s",
             value_name(place->messages[step->newest].value, what->bytes));
-    printf("%4d  %-9s %-46s %-8s @%lx\n", number, threads[step->thread].name,
+    printf("%3d  %-8s  %-40s %-7s  @%lx\n", number, threads[step->thread].name,
         text, what->kind == WAIT ? "" : orders[order],
         (unsigned long)(uintptr_t)what->pc - 1);
 }
@@ -710,7 +712,7 @@ static bool run(void) {
     printf("%-10s FAILS in execution %u; the simplest has %d deviation%s:\n",
         scenario->name, until_found, bound, bound == 1 ? "" : "s");
     for (int i = 0; i < step_count; i++) print_step(i + 1, &steps[i]);
-    printf("      %s\n", failure);
+    printf("     %s\n", failure);
     fflush(stdout);
     return false;
 }
@@ -762,6 +764,14 @@ int main(int argc, char **argv) {
         bool equal = old == *expected; \
         *expected = old; \
         return equal; \
+    } \
+    CALLED(uint##bits##_t, value##bits, \
+        "atomic" #bits "_compare_exchange_val", const void *address, \
+        uint##bits##_t expected, uint##bits##_t value, int order, \
+        int failing) { /* what clang calls */ \
+        compare##bits(address, &expected, value, order, failing, \
+            __builtin_return_address(0)); \
+        return expected; \
     } \
     CALLED(int, strong##bits, "atomic" #bits "_compare_exchange_strong", \
         const void *address, uint##bits##_t *expected, uint##bits##_t value, \
