@@ -29,7 +29,7 @@ tour: ready
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
 CHECKS   := format ladder guarantees clang docs portable programs
-CHECKS   += mutants fuzz
+CHECKS   += interleave mutants fuzz
 VARIANTS := plain,asan,tsan
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
@@ -92,13 +92,18 @@ clean:
 
 ##
 ## Deeper, and longer than a check:
+##   make interleave      tries every interleaving of two or three threads of
+##                        stage 3, and what mistakes lead to; WEAK=announce: one
 ##   make mutants         breaks each stage in small ways; takes an hour or two
 ##   make fuzz MIN=10     feeds httpd what nobody would send, for ten minutes
 ##   make soak MIN=10     the servers under bad peers, for ten minutes
 ##   make matrix          tests under gcc and clang, -O0 to LTO, -m32, AArch64
 ##   make valgrind        those with one thread under memcheck
 
-.PHONY: fuzz soak
+.PHONY: interleave fuzz soak
+interleave: python
+	@$(PYTHON) tests/interleave/run.py $(if $(WEAK),--weak '$(WEAK)')
+
 MUTANTS := mutants $(NUMBERS:%=mutants-%)
 .PHONY: $(MUTANTS)
 $(MUTANTS): python
@@ -185,6 +190,8 @@ check-programs:
 
 check-fuzz:
 	@$(PYTHON) tests/fuzz/run.py --seconds 6
+check-interleave:
+	@$(PYTHON) tests/interleave/run.py --quick
 
 check-portable:
 	@$(PYTHON) common/tools/portable.py
