@@ -190,7 +190,6 @@ static const size_t starts[] = {
 static void ring_init(struct mini_spsc *ring, size_t capacity, size_t start) {
     assert_int_equal(mini_spsc_init(ring, capacity), 0);
     ring->head = ring->tail = start;
-    ring->head_seen = ring->tail_seen = start;
 }
 
 static void fill_and_drain(size_t capacity, size_t start) {
