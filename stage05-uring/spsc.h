@@ -135,9 +135,10 @@ static inline void mini_spsc_announce(atomic_size_t *index) {
     atomic_store(index, atomic_load_explicit(index, memory_order_relaxed));
 }
 
-/** Any thread: how many items are in it; seq_cst. Exact for a thread while the
- * other side is still. A side stores its index after the slots: for a moment the
- * other's may be ahead, by items that this does not count then. */
+/** Any thread: how many items are in it. seq_cst: the second look of who goes
+ * to sleep is this, and not a pop. Exact for a thread while the other side is
+ * still. A side stores its index after the slots: for a moment the other's may
+ * be ahead, by items that this does not count then. */
 static inline size_t mini_spsc_count(struct mini_spsc *ring) {
     size_t head = atomic_load(&ring->head), capacity = ring->mask + 1;
     ptrdiff_t count = (ptrdiff_t)(atomic_load(&ring->tail) - head);
