@@ -58,6 +58,7 @@ import run as suite
 CFLAGS = "-O1 -Wno-error -Werror=int-conversion -Werror=incompatible-pointer-types"
 ONE_TEST = 60  # seconds that one test may take, a sanitizer's twice that
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for all there is
+INTERLEAVED = ("spsc.h", "park.c", "channel.c")  # by tests/interleave
 NOTICED, MISSED, EQUIVALENT = "noticed", "missed", "equivalent"
 SAME, NO_PROGRAM = "the same code", "do not compile"
 FATES = (NOTICED, MISSED, EQUIVALENT, SAME, NO_PROGRAM)
@@ -185,7 +186,6 @@ class Workshop:
         known = [ladderlib.number(s) for s in ladderlib.stages()]
         self.numbers = known[: known.index(ladderlib.number(stage)) + 1]
         self.programs = {}  # by variant and stage number
-        self.interleave = self.root / "tests/interleave"
         self.code = {}
 
     def make(self, variant="", *targets):
@@ -269,16 +269,23 @@ class Workshop:
                     return f"tests of stage {number} {variant}".strip()
         return ""
 
-    def interleavings(self):
+    def interleavings(self, mutant):
         """Whether all interleavings of the small scenarios still hold."""
-        if not (self.interleave / "Makefile").exists():
+        program = self.root / "tests/interleave/run.py"
+        if not program.exists() or mutant.file.name not in INTERLEAVED:
             return True
-        command = ["make", "-s", "-C", self.interleave, f"STAGE={self.stage}"]
+        command = [sys.executable, program, "--stage", self.stage]
+        known = subprocess.run(command + ["--list"], text=True,
+                               stdout=subprocess.PIPE).stdout
+        names = re.search(r"^scenarios:(.*)$", known, re.M)
+        if not names:
+            stop(f"no scenarios in {program}: {known}")
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            command + ["--only", ",".join(names[1].split())],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=suite.ENVIRONMENT, start_new_session=True)
         try:
-            return process.wait(120) == 0
+            return process.wait(600) != 1
         except subprocess.TimeoutExpired:
             return True  # that is no counter-example
         finally:
@@ -294,18 +301,20 @@ class Workshop:
                 original[: mutant.start] + mutant.text + original[mutant.end :]
             )
             if mutant.kind == "order":
-                return self.try_order(first)
+                return self.try_order(mutant, first)
             if self.make("", "tests").returncode != 0:
                 return NO_PROGRAM, ""
             if self.objects() == self.code:
                 return SAME, ""
             by = self.run_tests("", first)
+            if not by and not self.interleavings(mutant):
+                by = "interleavings"
             return (NOTICED if by else MISSED), by
         finally:
             target.write_text(original)
 
-    def try_order(self, first):
-        if not self.interleavings():
+    def try_order(self, mutant, first):
+        if not self.interleavings(mutant):
             return NOTICED, "interleavings"
         if ("tsan", self.numbers[-1]) not in self.programs:
             return MISSED, ""
