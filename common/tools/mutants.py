@@ -129,7 +129,8 @@ def equivalents(number):
 
     with an empty line behind it; a line that begins with # says nothing. If the
     reason begins with "stage 03:" it is the first that has a use for the line;
-    the mutant is tried there. "+ ..." stands for all mutants of a line."""
+    the mutant is tried there. "+ ..." stands for all mutants of a line,
+    "+ ... order" for those of a kind."""
     path = ROOT / f"tests/equivalent/{number}.txt"
     entries = {}
     for block in re.split(r"\n\s*\n", read(path)) if path.exists() else ():
@@ -146,15 +147,20 @@ def equivalents(number):
     return entries
 
 
+def keys(mutant):
+    """What an entry for it may be."""
+    exact = key(mutant)
+    line = exact[:3]
+    return exact, line + ("...",), line + (f"... {mutant.kind}",)
+
+
 def reason(entries, mutant):
     """Why nothing notices it, if an entry says so."""
-    exact = key(mutant)
-    return entries.get(exact) or entries.get(exact[:3] + ("...",))
+    return next((entries[k] for k in keys(mutant) if k in entries), None)
 
 
 def check_entries(number, entries, mutants):
-    keys = {key(m) for m in mutants}
-    stale = set(entries) - keys - {k[:3] + ("...",) for k in keys}
+    stale = set(entries) - {k for m in mutants for k in keys(m)}
     for file, where, old, new in sorted(stale):
         print(f"tests/equivalent/{number}.txt: no mutant is\n"
               f"{file}: {where}\n- {old}\n+ {new}")
