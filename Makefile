@@ -28,7 +28,8 @@ tour: ready
 
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
-CHECKS   := format ladder guarantees clang docs portable programs mutants
+CHECKS   := format ladder guarantees clang docs portable programs mutants \
+            interleave
 VARIANTS := plain,asan,tsan,portable
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
@@ -77,12 +78,14 @@ $(MUTANTS): python
 ##   make ladder          checks that each step is nearly pure addition
 ##   make lift FROM=03    carries a change of stage 3 up through the later ones
 ##   make guarantees      checks that every promise has a test and the reverse
+##   make interleave      tries every interleaving of two or three threads of
+##                        stage 3, and what mistakes lead to; WEAK=announce: one
 ##   make format          formats the C sources (clang-format)
 ##   make mutants         breaks each stage in small ways; takes an hour or two
 ##   make docs            the book and the reference, as HTML in docs/build/
 ##   make clean           removes all that was built
 
-.PHONY: ladder lift guarantees format docs clean
+.PHONY: ladder lift guarantees interleave format docs clean
 ladder: python
 	@$(PYTHON) common/tools/ladder.py
 lift: python
@@ -90,6 +93,8 @@ lift: python
 	    $(if $(DRY),--dry-run)
 guarantees: python
 	@$(PYTHON) common/tools/guarantees.py
+interleave: python
+	@$(PYTHON) tests/interleave/run.py $(if $(WEAK),--weak '$(WEAK)')
 format:
 	$(CLANG_FORMAT) -i $(C_FILES)
 docs: deps-docs
@@ -155,6 +160,9 @@ check-docs:
 check-programs:
 	@$(MAKE) -s -C stage06-signals && \
 	    $(PYTHON) tests/programs.py stage06-signals/build
+
+check-interleave:
+	@$(PYTHON) tests/interleave/run.py --quick
 
 check-portable:
 	@$(PYTHON) common/tools/portable.py
