@@ -3545,6 +3545,40 @@ static void g5_10_enters_are_counted(void **state) {
     check(noted[2] >= 10 && noted[2] < 50); /* to wait is one */
 }
 
+/* Somebody is always runnable, so nobody waits for I/O; it goes on all the same,
+ * one operation after the other. */
+static mini_poll beside_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 6; self->i++) {
+        if (self->i % 2 == 0) raw_send(self->fd[1], "!", 1);
+        self->task[0] =
+            background(mini_recv(&self->io[0], self->fd[0], self->buffer, 1));
+        for (self->j = 0; self->j < 5000; self->j++) {
+            if (ended(&self->io[0].future)) break;
+            if (self->i % 2 && self->j == 1000) raw_send(self->fd[1], "!", 1);
+            MINI_AWAIT(mini_yield(&self->yield));
+        }
+        self->sum += ended(&self->io[0].future);
+        STEP(mini_join(&self->join, self->task[0]));
+    }
+    MINI_END(self->sum);
+}
+
+static void g5_1_io_goes_on_beside_a_busy_task(void **state) {
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct script self = MINI_FRAME(struct script, beside_script, .i = 0);
+
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, real_clock(1)), 6);
+        close_pair(self.fd);
+        assert_notes(1, 1, 1, 1, 1, 1);
+    }
+}
+
 struct idler {
     struct mini_future future;
     struct mini_remote remote;
@@ -4644,6 +4678,54 @@ static void write_and_read_files(void) {
 static void g5_1_files_are_written_and_read_to_the_end(void **state) {
     (void)state;
     each_kernel(write_and_read_files);
+}
+
+/* Each of these may block on a disk, which poll(2) says nothing about. */
+static mini_poll helped_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+    static struct mini_io io;
+
+    MINI_BEGIN;
+    STEP(mini_write(&self->io, self->fd, "text", 4, 0));
+    NOTE((long)mini_stats()->offloads);
+    STEP(mini_read(&self->io, self->fd, self->back, 9, 0));
+    NOTE((long)mini_stats()->offloads);
+    STEP(mini_fsync(&self->io, self->fd));
+    NOTE((long)mini_stats()->offloads);
+    STEP(mini_statx(&self->look, self->fd, ""));
+    NOTE((long)mini_stats()->offloads);
+    MINI_AWAIT(mini_openat(&self->io, self->dir, ".", O_RDONLY, 0));
+    NOTE((long)mini_stats()->offloads);
+    /* and none of these */
+    STEP(mini_close(&self->io, (int)MINI_RESULT));
+    STEP(mini_write(&self->io, self->other, "!", 1, -1));
+    STEP(mini_readable(&io, self->other));
+    STEP(mini_read(&self->io, self->other, self->back, 1, -1));
+    NOTE((long)mini_stats()->offloads);
+    MINI_END(0);
+}
+
+static void g5_1_files_never_block_the_shard(void **state) {
+    struct files self = {.future = MINI_FUTURE(helped_script, "helped"),
+        .dir = make_folder(),
+        .back = malloc(9)};
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+    long helpers = run(&main, real_clock(1)) == 0;
+    int pair[2];
+
+    (void)state;
+    self.fd = make_file(self.dir, 0);
+    open_pair(UNIX_SOCKETS, false, pair);
+    self.other = pair[0];
+    raw_send(pair[1], "?", 1);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    remove_folder(self.dir);
+    close(self.fd);
+    close_pair(pair);
+    free(self.back);
+    assert_notes(4, helpers, 4, 2 * helpers, 0, 3 * helpers, 0, 4 * helpers,
+        5 * helpers, 0, 1, 0, 1, 5 * helpers);
 }
 
 /* Whether LOOK says what fstat(2) says. */
@@ -8163,6 +8245,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
     cmocka_unit_test(g5_10_enters_are_counted),
+    cmocka_unit_test(g5_1_io_goes_on_beside_a_busy_task),
     cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
     cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
     cmocka_unit_test(g3_5_who_spins_is_not_rung),
@@ -8184,6 +8267,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used),
     cmocka_unit_test(g5_6_what_a_backend_has_is_described),
     cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
+    cmocka_unit_test(g5_1_files_never_block_the_shard),
     cmocka_unit_test(g5_1_statx_by_path_and_by_descriptor),
     cmocka_unit_test(g5_1_what_files_refuse_is_told),
     cmocka_unit_test(g5_1_a_full_disk_is_enospc),
