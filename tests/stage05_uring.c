@@ -6630,11 +6630,11 @@ static mini_poll flood_script(
         fill_up(self->fd[1], 'f');
         SETTLE(self);
     }
-    NOTE(mini_stats()->leases <= 1 + 512 / 2);
+    NOTE(mini_stats()->leases <= 1 + (size_t)self->j / 2);
     self->held = mini_stats()->leases - 1;
-    STEP(CENSUS(&the_census, 512 - (unsigned)self->held));
+    STEP(CENSUS(&the_census, (unsigned)(self->j - (long)self->held)));
     STEP(mini_recv_end(&self->stream));
-    STEP(CENSUS(&the_census, 512));
+    STEP(CENSUS(&the_census, (unsigned)self->j));
     MINI_END(0);
 }
 
@@ -6645,12 +6645,16 @@ static void high_buffers(void) {
     check_equal(run(&self.future, few_buffers(64, true)), 200);
     close_pair(self.fd);
     assert_notes(1, 0, 0, 0, 0);
-    self = (struct sink){.future = MINI_FUTURE(flood_script, "flood")};
-    open_pair(UNIX_SOCKETS, true, self.fd);
-    setsockopt(self.fd[1], SOL_SOCKET, SO_SNDBUF, &(int){4000000}, sizeof(int));
-    check_equal(run(&self.future, few_buffers(512, true)), 0);
-    close_pair(self.fd);
-    assert_notes(1, 0, 0, 0);
+    for (unsigned buffers = 16; buffers <= 512; buffers *= 32) {
+        self = (struct sink){
+            .future = MINI_FUTURE(flood_script, "flood"), .j = (long)buffers};
+        open_pair(UNIX_SOCKETS, true, self.fd);
+        setsockopt(
+            self.fd[1], SOL_SOCKET, SO_SNDBUF, &(int){4000000}, sizeof(int));
+        check_equal(run(&self.future, few_buffers(buffers, true)), 0);
+        close_pair(self.fd);
+        assert_notes(1, 0, 0, 0);
+    }
 }
 
 static void g5_4_a_stream_that_is_not_read_leaves_buffers_to_others(
@@ -6772,9 +6776,34 @@ static void poor_stream(void) {
     assert_notes(-ENOMEM, 1, 4, 0, 0);
 }
 
+/* No memory for one more: then there are no more than those. */
+static mini_poll poorer_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_test_fail_alloc_after(1 + self->i);
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    NOTE(mini_test_alloc_failed());
+    mini_test_fail_alloc_after(-1);
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    MINI_END(0);
+}
+
+static void poorer_streams(void) {
+    for (long count = 1; count <= 9; count += 4) {
+        struct sink self = {.i = count};
+
+        self.future = MINI_FUTURE(poorer_stream_script, "poorer");
+        check_equal(run(&self.future, few_buffers(16, true)), 0);
+        assert_notes(0, 1, 0);
+    }
+}
+
 static void g1_11_a_stream_without_memory_for_buffers(void **state) {
     (void)state;
     each_kernel(poor_stream);
+    each_kernel(poorer_streams);
 }
 
 /* ---- G5.8: send_zc ------------------------------------------------------ */
@@ -6820,7 +6849,7 @@ static mini_poll zero_writer(
             (long)(mini_stats()->copies + mini_stats()->zero_copies) -
             self->counted;
         self->wrong +=
-            self->counted != 1 && mini_self->io->features & MINI_ZERO_COPY;
+            self->counted != ((mini_self->io->features & MINI_ZERO_COPY) != 0);
         self->wrong +=
             self->io.copied == ((long)mini_stats()->zero_copies > self->all);
     }
