@@ -367,14 +367,13 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     struct io_uring_cqe *first;
     struct __kernel_timespec limit = {.tv_sec = (long long)(ns / 1000000000u),
         .tv_nsec = (long long)(ns % 1000000000u)};
-    bool kernel_has_work =
+    bool due = io_uring_sq_ready(ring) > 0 ||
         *ring->sq.kflags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-    mini_self->stats.enters +=
-        ns > 0 || kernel_has_work || io_uring_sq_ready(ring) > 0;
+    mini_self->stats.enters += ns > 0 || due;
     if (ns > 0)
         io_uring_submit_and_wait_timeout(
             ring, &first, 1, ns == MINI_FOREVER ? NULL : &limit, NULL);
-    else if (kernel_has_work || io_uring_sq_ready(ring) > 0)
+    else if (due)
         io_uring_submit_and_get_events(ring);
     return reap(io);
 }

@@ -3583,6 +3583,40 @@ static void g5_10_enters_are_counted(void **state) {
     check(noted[2] >= 10 && noted[2] < 50); /* to wait is one */
 }
 
+/* Somebody is always runnable, so nobody waits for I/O; it goes on all the same,
+ * one operation after the other. */
+static mini_poll beside_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 6; self->i++) {
+        if (self->i % 2 == 0) raw_send(self->fd[1], "!", 1);
+        self->task[0] =
+            background(mini_recv(&self->io[0], self->fd[0], self->buffer, 1));
+        for (self->j = 0; self->j < 5000; self->j++) {
+            if (ended(&self->io[0].future)) break;
+            if (self->i % 2 && self->j == 1000) raw_send(self->fd[1], "!", 1);
+            MINI_AWAIT(mini_yield(&self->yield));
+        }
+        self->sum += ended(&self->io[0].future);
+        STEP(mini_join(&self->join, self->task[0]));
+    }
+    MINI_END(self->sum);
+}
+
+static void g5_1_io_goes_on_beside_a_busy_task(void **state) {
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct script self = MINI_FRAME(struct script, beside_script, .i = 0);
+
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, real_clock(1)), 6);
+        close_pair(self.fd);
+        assert_notes(1, 1, 1, 1, 1, 1);
+    }
+}
+
 struct idler {
     struct mini_future future;
     struct mini_remote remote;
@@ -4682,6 +4716,54 @@ static void write_and_read_files(void) {
 static void g5_1_files_are_written_and_read_to_the_end(void **state) {
     (void)state;
     each_kernel(write_and_read_files);
+}
+
+/* Each of these may block on a disk, which poll(2) says nothing about. */
+static mini_poll helped_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+    static struct mini_io io;
+
+    MINI_BEGIN;
+    STEP(mini_write(&self->io, self->fd, "text", 4, 0));
+    NOTE((long)mini_stats()->offloads);
+    STEP(mini_read(&self->io, self->fd, self->back, 9, 0));
+    NOTE((long)mini_stats()->offloads);
+    STEP(mini_fsync(&self->io, self->fd));
+    NOTE((long)mini_stats()->offloads);
+    STEP(mini_statx(&self->look, self->fd, ""));
+    NOTE((long)mini_stats()->offloads);
+    MINI_AWAIT(mini_openat(&self->io, self->dir, ".", O_RDONLY, 0));
+    NOTE((long)mini_stats()->offloads);
+    /* and none of these */
+    STEP(mini_close(&self->io, (int)MINI_RESULT));
+    STEP(mini_write(&self->io, self->other, "!", 1, -1));
+    STEP(mini_readable(&io, self->other));
+    STEP(mini_read(&self->io, self->other, self->back, 1, -1));
+    NOTE((long)mini_stats()->offloads);
+    MINI_END(0);
+}
+
+static void g5_1_files_never_block_the_shard(void **state) {
+    struct files self = {.future = MINI_FUTURE(helped_script, "helped"),
+        .dir = make_folder(),
+        .back = malloc(9)};
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+    long helpers = run(&main, real_clock(1)) == 0;
+    int pair[2];
+
+    (void)state;
+    self.fd = make_file(self.dir, 0);
+    open_pair(UNIX_SOCKETS, false, pair);
+    self.other = pair[0];
+    raw_send(pair[1], "?", 1);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    remove_folder(self.dir);
+    close(self.fd);
+    close_pair(pair);
+    free(self.back);
+    assert_notes(4, helpers, 4, 2 * helpers, 0, 3 * helpers, 0, 4 * helpers,
+        5 * helpers, 0, 1, 0, 1, 5 * helpers);
 }
 
 /* Whether LOOK says what fstat(2) says. */
@@ -6587,11 +6669,11 @@ static mini_poll flood_script(
         fill_up(self->fd[1], 'f');
         SETTLE(self);
     }
-    NOTE(mini_stats()->leases <= 1 + 512 / 2);
+    NOTE(mini_stats()->leases <= 1 + (size_t)self->j / 2);
     self->held = mini_stats()->leases - 1;
-    STEP(CENSUS(&the_census, 512 - (unsigned)self->held));
+    STEP(CENSUS(&the_census, (unsigned)(self->j - (long)self->held)));
     STEP(mini_recv_end(&self->stream));
-    STEP(CENSUS(&the_census, 512));
+    STEP(CENSUS(&the_census, (unsigned)self->j));
     MINI_END(0);
 }
 
@@ -6602,12 +6684,16 @@ static void high_buffers(void) {
     check_equal(run(&self.future, few_buffers(64, true)), 200);
     close_pair(self.fd);
     assert_notes(1, 0, 0, 0, 0);
-    self = (struct sink){.future = MINI_FUTURE(flood_script, "flood")};
-    open_pair(UNIX_SOCKETS, true, self.fd);
-    setsockopt(self.fd[1], SOL_SOCKET, SO_SNDBUF, &(int){4000000}, sizeof(int));
-    check_equal(run(&self.future, few_buffers(512, true)), 0);
-    close_pair(self.fd);
-    assert_notes(1, 0, 0, 0);
+    for (unsigned buffers = 16; buffers <= 512; buffers *= 32) {
+        self = (struct sink){
+            .future = MINI_FUTURE(flood_script, "flood"), .j = (long)buffers};
+        open_pair(UNIX_SOCKETS, true, self.fd);
+        setsockopt(
+            self.fd[1], SOL_SOCKET, SO_SNDBUF, &(int){4000000}, sizeof(int));
+        check_equal(run(&self.future, few_buffers(buffers, true)), 0);
+        close_pair(self.fd);
+        assert_notes(1, 0, 0, 0);
+    }
 }
 
 static void g5_4_a_stream_that_is_not_read_leaves_buffers_to_others(
@@ -6729,9 +6815,34 @@ static void poor_stream(void) {
     assert_notes(-ENOMEM, 1, 4, 0, 0);
 }
 
+/* No memory for one more: then there are no more than those. */
+static mini_poll poorer_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_test_fail_alloc_after(1 + self->i);
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    NOTE(mini_test_alloc_failed());
+    mini_test_fail_alloc_after(-1);
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    MINI_END(0);
+}
+
+static void poorer_streams(void) {
+    for (long count = 1; count <= 9; count += 4) {
+        struct sink self = {.i = count};
+
+        self.future = MINI_FUTURE(poorer_stream_script, "poorer");
+        check_equal(run(&self.future, few_buffers(16, true)), 0);
+        assert_notes(0, 1, 0);
+    }
+}
+
 static void g1_11_a_stream_without_memory_for_buffers(void **state) {
     (void)state;
     each_kernel(poor_stream);
+    each_kernel(poorer_streams);
 }
 
 /* ---- G5.8: send_zc ------------------------------------------------------ */
@@ -6777,7 +6888,7 @@ static mini_poll zero_writer(
             (long)(mini_stats()->copies + mini_stats()->zero_copies) -
             self->counted;
         self->wrong +=
-            self->counted != 1 && mini_self->io->features & MINI_ZERO_COPY;
+            self->counted != ((mini_self->io->features & MINI_ZERO_COPY) != 0);
         self->wrong +=
             self->io.copied == ((long)mini_stats()->zero_copies > self->all);
     }
@@ -8620,6 +8731,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
     cmocka_unit_test(g5_10_enters_are_counted),
+    cmocka_unit_test(g5_1_io_goes_on_beside_a_busy_task),
     cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
     cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
     cmocka_unit_test(g3_5_who_spins_is_not_rung),
@@ -8641,6 +8753,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used),
     cmocka_unit_test(g5_6_what_a_backend_has_is_described),
     cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
+    cmocka_unit_test(g5_1_files_never_block_the_shard),
     cmocka_unit_test(g5_1_statx_by_path_and_by_descriptor),
     cmocka_unit_test(g5_1_what_files_refuse_is_told),
     cmocka_unit_test(g5_1_a_full_disk_is_enospc),
