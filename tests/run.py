@@ -229,6 +229,7 @@ RUNNING = set()  # processes: each leads a group of its own
 EMULATORS = {
     "valgrind": ["valgrind", "-q", "--error-exitcode=99",
                  "--exit-on-first-error=yes", "--leak-check=full",
+                 "--show-leak-kinds=definite",
                  "--errors-for-leak-kinds=definite"],
     "arm64": ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
 }
@@ -378,7 +379,8 @@ def explain(program):
             print("  it did not run")
         elif name in program.fate:
             print("  " + program.fate[name])
-        print(f"  again: {variable}{program.path} {name}")
+        again = " ".join([*emulator(program.variant), program.path, name])
+        print(f"  again: {variable}{again}")
     if program.trouble:
         print(f"\n  FAILED after its tests: the program {program.trouble}")
         show(program.output.rpartition("\n[=====")[2].partition("\n")[2])
@@ -388,6 +390,22 @@ def explain(program):
 def show(text):
     for line in text.rstrip().splitlines():
         print("    | " + line)
+
+
+def record(program):
+    """For `make guarantees`, which says where each promise was seen to hold."""
+    folder = f"{ROOT}/tests/build/ran"
+    path = (f"{folder}/{program.stage}-{program.tests}-{program.variant}-"
+            f"{program.backend or 'none'}")
+    os.makedirs(folder, exist_ok=True)
+    outcomes = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            outcomes = dict(line.split() for line in file)
+    outcomes.update(program.outcome)
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{name} {outcome}\n"
+                        for name, outcome in outcomes.items())
 
 
 def report(program):
@@ -523,6 +541,7 @@ def run_programs(programs, jobs, pattern, cells):
         try:
             for program in pool.map(lambda p: run(p, pattern), programs):
                 cells[program.stage, program.variant].add(program.count())
+                record(program)
                 report(program)
         except BaseException:  # Ctrl-C above all
             pool.shutdown(wait=False, cancel_futures=True)
