@@ -5,6 +5,9 @@
  */
 #include "harness.h"
 
+#include "faults.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <signal.h>
@@ -100,6 +103,30 @@ bool mini_test_alloc_failed(void) { return has_failed; }
 
 long mini_test_live_allocs(void) { return live_blocks; }
 
+/* ---- what the process has ----------------------------------------------- */
+
+int mini_test_descriptors(void) {
+    DIR *listing = opendir("/proc/self/fd");
+    int count = 0;
+
+    if (listing == NULL) return 0;
+    while (readdir(listing) != NULL) count++;
+    closedir(listing);
+    return count;
+}
+
+/* Private ones are not counted: they are libc's, a sanitizer's, or blocks. */
+int mini_test_shared_mappings(void) {
+    FILE *maps = fopen("/proc/self/maps", "r");
+    int count = 0;
+    char flag;
+
+    if (maps == NULL) return 0;
+    while (fscanf(maps, "%*s %*3c%c%*[^\n]", &flag) == 1) count += flag == 's';
+    fclose(maps);
+    return count;
+}
+
 /* ---- standard error, captured ------------------------------------------- */
 
 static FILE *captured; /* where it goes meanwhile, or NULL */
@@ -157,6 +184,7 @@ enum { CRASHES = sizeof crashes / sizeof crashes[0] };
 
 static struct sigaction before_cmocka[CRASHES];
 static const struct CMUnitTest *current;
+static unsigned seconds = MINI_TEST_SECONDS; /* how long one may take */
 static pid_t test_process; /* a test's children are none of our business */
 
 static void say(const char *text) {
@@ -171,6 +199,7 @@ static void on_alarm(int number) {
     say("\nwatchdog: no end in sight of ");
     say(current->name);
     say(", the program is stopped\n");
+    mini_test_show_fault(say);
     abort();
 }
 
@@ -184,19 +213,28 @@ static int set_up(void **state) {
     current = *state;
     *state = current->initial_state;
     mini_test_fail_alloc_after(-1);
-    alarm(MINI_TEST_SECONDS);
+    alarm(seconds);
     return current->setup_func != NULL ? current->setup_func(state) : 0;
 }
 
 static void run(void **state) {
     for (int i = 0; i < CRASHES; i++)
         sigaction(crashes[i], &before_cmocka[i], NULL);
+    int descriptors = mini_test_descriptors();
+    int mappings = mini_test_shared_mappings();
+    long blocks = mini_test_live_allocs();
+
     current->test_func(state);
+    assert_int_equal(mini_test_descriptors(), descriptors);
+    assert_int_equal(mini_test_shared_mappings(), mappings);
+    assert_int_equal(mini_test_live_allocs(), blocks);
 }
 
 static int tear_down(void **state) {
     alarm(0);
     mini_test_fail_alloc_after(-1);
+    mini_test_show_fault(say);
+    mini_test_no_fault();
     if (captured != NULL) {
         show_captured();
         restore_stderr();
@@ -248,11 +286,17 @@ static void install_handlers(void) {
         sigaction(crashes[i], NULL, &before_cmocka[i]);
 }
 
-static int run_chosen(
-    const char *program, const struct CMUnitTest *chosen, size_t n) {
+/* @p at_once is how many cmocka gets to run: it does not stop at a failure. */
+static int run_chosen(const char *program, const struct CMUnitTest *chosen,
+    size_t n, size_t at_once) {
+    int failed = 0;
+
     setvbuf(stdout, NULL, _IOLBF, 0);
     install_handlers();
-    return _cmocka_run_group_tests(program, chosen, n, NULL, NULL);
+    for (size_t i = 0; i < n && failed == 0; i += at_once)
+        failed =
+            _cmocka_run_group_tests(program, chosen + i, at_once, NULL, NULL);
+    return failed;
 }
 
 int mini_test_main(
@@ -260,15 +304,17 @@ int mini_test_main(
     struct CMUnitTest *chosen = calloc(count, sizeof *chosen);
     bool list = argc > 1 && strcmp(argv[1], "--list") == 0;
     bool skipping = argc > 2 && strcmp(argv[1], "--after") == 0;
-    int used = 1 + (list ? 1 : skipping ? 2 : 0);
+    bool stopping = argc > 2 && strcmp(argv[1], "--until-failure") == 0;
+    int used = 1 + (list ? 1 : skipping || stopping ? 2 : 0);
     const char *pattern = argc > used ? argv[used] : "*";
     int status = 2;
 
     if (chosen == NULL) return 2;
     size_t n = choose(chosen, tests, count, skipping ? argv[2] : "", pattern);
 
+    if (stopping) seconds = (unsigned)atoi(argv[2]);
     if (n > 0 && !list)
-        status = run_chosen(argv[0], chosen, n);
+        status = run_chosen(argv[0], chosen, n, stopping ? 1 : n);
     else if (n == 0)
         fprintf(stderr, "no test fits '%s': see %s --list\n", pattern, argv[0]);
     else

@@ -17,6 +17,7 @@
  * by a seccomp filter, in a child process; where there is none those tests are
  * skipped.
  */
+#include "faults.h"
 #include "harness.h"
 
 #include "miniss.h"
@@ -144,8 +145,9 @@ static void check_notes(const long *expected, size_t count, int line) {
 
 static int open_files(void) {
     long limit = sysconf(_SC_OPEN_MAX);
-    int count = 0;
+    int count = mini_test_descriptors();
 
+    if (count > 0) return count;
     if (limit < 0 || limit > 16384) limit = 16384;
     for (int fd = 0; fd < (int)limit; fd++) count += fcntl(fd, F_GETFD) >= 0;
     return count;
@@ -2119,6 +2121,7 @@ static mini_poll burst_script(
     struct script *s = &self->script;
 
     MINI_BEGIN;
+    s->j = (long)mini_stats()->enters;
     for (size_t i = 0; i < self->count; i++)
         self->futures[i] = mini_readable(&self->io[i], s->fd[0]);
     s->task[0] =
@@ -2138,6 +2141,9 @@ static mini_poll burst_script(
     STEP(mini_join_all(&self->all, self->futures, self->count));
     NOTE(with_result(self, 1));
     NOTE((long)drain(s->fd[0], -1));
+    /* the ring takes 256 at a time */
+    NOTE((long)mini_stats()->enters - s->j >= (long)self->count / 128 ||
+        strcmp(mini_io_name(), "poll") == 0);
     MINI_END(0);
 }
 
@@ -2154,7 +2160,7 @@ static void g5_3_six_thousand_operations_end_at_once(void **state) {
     make_many(&self, burst_script, count);
     open_pair(PIPE, false, self.script.fd);
     check_equal(run(&self.script.future, virtual_clock()), 0);
-    assert_notes(0, 0, (long)count, 1, 0, (long)count, (long)count);
+    assert_notes(0, 0, (long)count, 1, 0, (long)count, (long)count, 1);
     close_pair(self.script.fd);
     free_many(&self);
 }
@@ -4208,6 +4214,10 @@ struct judge {
     int errors[3]; /* in turn */
     bool hurry; /* what would wait gets EAGAIN */
     bool shorten; /* what has a length gets a shorter one */
+    uint16_t without; /* flags that send_zc loses, */
+    uint16_t with; /* or gets */
+    int registration; /* an opcode of io_uring_register(2), to be refused */
+    bool aged; /* io_uring_setup(2) lacks what came with 5.11 */
     atomic_uint count;
 };
 
@@ -4264,9 +4274,22 @@ STANDS_STILL static void meddle(const struct judge *judge) {
              sqe < (struct io_uring_sqe *)to; sqe++) {
             if (judge->hurry) hurry(sqe);
             if (judge->shorten) shorten(sqe);
+            if (sqe->opcode != IORING_OP_SEND_ZC) continue;
+            sqe->ioprio &= (uint16_t)~judge->without;
+            sqe->ioprio |= judge->with;
         }
     }
     if (maps) fclose(maps);
+}
+
+/* Makes the ring in its place, and says less of it. */
+static void set_up_aged(
+    const struct seccomp_data *call, struct seccomp_notif_resp *answer) {
+    struct io_uring_params *params = (void *)(uintptr_t)call->args[1];
+
+    answer->val = syscall(SYS_io_uring_setup, call->args[0], params);
+    if (answer->val < 0) answer->error = -errno;
+    params->features &= ~(unsigned)IORING_FEAT_EXT_ARG;
 }
 
 static void *judge(void *argument) {
@@ -4282,9 +4305,14 @@ static void *judge(void *argument) {
             continue; /* it was interrupted */
         unsigned n = self->count++;
 
-        if (self->hurry || self->shorten) meddle(self);
+        if (self->hurry || self->shorten || self->without || self->with)
+            meddle(self);
         answer.id = call.id;
-        if (n < self->first || (self->every && n % self->every == 0))
+        if (self->aged)
+            set_up_aged(&call.data, &answer);
+        else if (n < self->first || (self->every && n % self->every == 0) ||
+            (call.data.nr == SYS_io_uring_register &&
+                (int)call.data.args[1] == self->registration))
             answer.error = -self->errors[n % COUNT_OF(self->errors)];
         else
             answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
@@ -4437,7 +4465,37 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
     }
 }
 
+/* One that has a ring, but no way to wait for it with a limit. */
+static void on_aged_kernel(void) {
+    static const int set_up[] = {SYS_io_uring_setup};
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    unsetenv("MINI_IO");
+    if (!on_uring()) _exit(SKIPPED);
+    appoint(set_up, COUNT_OF(set_up));
+    check_equal(run(&main, real_clock(1)), false); /* and leaves no ring */
+    recv_and_send(TCP_SOCKETS, false);
+}
+
+static void g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used(
+    void **state) {
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    the_judge = (struct judge){.aged = true};
+    in_child_process(on_aged_kernel, text, sizeof text);
+    check(strstr(text, strerror(ENOSYS)) && strstr(text, "using poll(2)"));
+    check_equal(lines(text), 1);
+}
+
 #else
+
+static void g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used(
+    void **state) {
+    (void)state;
+    skip();
+}
 
 static void g5_3_a_kernel_that_says_ebusy_eagain_or_eintr(void **state) {
     (void)state;
@@ -4481,6 +4539,40 @@ static void each_kernel(void (*test)(void)) {
         variant[0] = '\0';
         test();
     }
+    mini_io_without = 0;
+}
+
+/* ---- G5.6: what there is ------------------------------------------------ */
+
+static char description[80];
+
+static mini_poll describe(struct mini_future *future, struct mini_context cx) {
+    (void)cx;
+    strcpy(description, mini_io_describe());
+    return mini_ready(future, (long)mini_self->io->features);
+}
+
+static void check_described(unsigned lacks, const char *wanted) {
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+
+    mini_io_without = lacks;
+    run(&main, real_clock(1));
+    check(strcmp(description, wanted) == 0);
+}
+
+static void g5_6_what_a_backend_has_is_described(void **state) {
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+    long all = run(&main, real_clock(1));
+
+    (void)state;
+    if (all == 0) check(strlen(description) <= 5); /* "poll" or "uring" */
+    if (strncmp(description, "poll", 4) == 0) check_described(0, "poll");
+    if (all != 15) return; /* an older kernel */
+    check_described(0, "uring: multishot, buffer ring, send_zc, splice");
+    check_described(MINI_MULTISHOT, "uring: buffer ring, send_zc, splice");
+    check_described(MINI_SPLICE, "uring: multishot, buffer ring, send_zc");
+    check_described(~(unsigned)MINI_ZERO_COPY, "uring: send_zc");
+    check_described(~0u, "uring");
     mini_io_without = 0;
 }
 
@@ -4673,6 +4765,7 @@ static mini_poll file_errors_script(
     NOTE((long)self->io.done);
     STEP(mini_write_all(&self->io, self->other, "no", 2, -1));
     STEP(mini_close(&self->io, self->other));
+    self->other = 9999; /* that number may be somebody else's by now */
     STEP(mini_close(&self->io, self->other));
     STEP(mini_read_exact(&self->io, self->dir, self->back, 5, 0));
     STEP(mini_fsync(&self->io, self->other));
@@ -4820,6 +4913,7 @@ static mini_poll opening_script(
                     i % 2 ? O_RDONLY : O_RDWR | O_CREAT, 0600));
         for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
         if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        while (s->i % 10 == 9 && !ended(&self->io[0].future)) A_TURN(s);
         for (int i = 0; i < FILES; i++) mini_cancel(self->task[i]);
         for (s->j = 0; s->j < FILES; s->j++) {
             MINI_AWAIT(mini_join(&s->join, self->task[s->j]));
@@ -4869,6 +4963,7 @@ static mini_poll cancelled_write_script(
             mini_write_all(&self->io[0], s->fd[1], many, sizeof many, 0));
         for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
         if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        while (s->i % 10 == 9 && !ended(&self->io[0].future)) A_TURN(s);
         mini_cancel(self->task[0]);
         MINI_AWAIT(mini_join(&s->join, self->task[0]));
         memset(many, '?', sizeof many); /* ours again */
@@ -5061,6 +5156,48 @@ static void odd_post(void) {
 static void g5_1_datagrams_to_an_address_too_large_go_nowhere(void **state) {
     (void)state;
     each_kernel(odd_post);
+}
+
+/* AF_UNIX has room for a few; who sends more waits, and the shard goes on. */
+static mini_poll full_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    self->got = (long)fill_up(self->fd[0], 'f') / 4096;
+    self->task = background(mini_send_to(&self->out, self->fd[0], "late", 4,
+        (struct sockaddr *)self->address, 0));
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    NOTE(ended(&self->out.io.future));
+    for (; self->i <= self->got && !ended(&self->out.io.future); self->i++) {
+        MINI_AWAIT(receive_post(self, 200));
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    }
+    STEP(mini_join(&self->join, self->task));
+    while (recv(self->fd[1], self->buffer, 200, MSG_DONTWAIT) > 4) continue;
+    NOTE(memcmp(self->buffer, "late", 4));
+    /* to nobody: -EPIPE, and no signal */
+    shutdown(self->fd[0], SHUT_WR);
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "no", 2, (struct sockaddr *)self->address, 0));
+    MINI_END(0);
+}
+
+static void full_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {.future = MINI_FUTURE(full_post_script, "full")};
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[0], nonblocking);
+        check_equal(run(&self.future, virtual_clock()), 0);
+        close_pair(self.fd);
+        assert_notes(0, 4, 0, -EPIPE);
+    }
+}
+
+static void g5_1_a_datagram_waits_for_room(void **state) {
+    (void)state;
+    each_kernel(full_post);
 }
 
 /* ---- G5.2: datagrams ---------------------------------------------------- */
@@ -5652,6 +5789,111 @@ static void poor(void) {
 static void g1_11_a_helper_thread_without_memory_is_refused(void **state) {
     (void)state;
     each_kernel(poor);
+}
+
+/* ---- helpers that cannot start, or have nothing to do -------------------- */
+
+#if defined(__GLIBC__) && defined(_GNU_SOURCE)
+
+/* Whether a thread can be made from now on: none has so large a stack. */
+static void allow_threads(bool allow) {
+    static size_t usual;
+    pthread_attr_t attributes;
+
+    must(pthread_getattr_default_np(&attributes) == 0, "default attributes");
+    if (usual == 0) pthread_attr_getstacksize(&attributes, &usual);
+    pthread_attr_setstacksize(&attributes, allow ? usual : SIZE_MAX / 4);
+    must(pthread_setattr_default_np(&attributes) == 0, "a size of stacks");
+    pthread_attr_destroy(&attributes);
+}
+
+static mini_poll helpless_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    struct rlimit files;
+
+    MINI_BEGIN;
+    allow_files(0, &files); /* too few for a doorbell */
+    MINI_AWAIT(send_out(&self->errand[0]));
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = (rlim_t)self->wrong;
+    setrlimit(RLIMIT_NOFILE, &files);
+    NOTE(MINI_RESULT);
+    allow_threads(false);
+    STEP(send_out(&self->errand[0]));
+    NOTE(self->errand[0].runs);
+    allow_threads(true);
+    STEP(send_out(&self->errand[0]));
+    /* with one, the next call waits for it rather than for a second */
+    allow_threads(false);
+    for (int i = 1; i < 3; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = 8 + i};
+        self->errand[i].task = background(send_out(&self->errand[i]));
+    }
+    UNTIL_WAITING(self, 1);
+    for (; self->i < 20; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    NOTE(self->errand[2].runs);
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->errand[1].task));
+    STEP(mini_join(&self->join, self->errand[2].task));
+    allow_threads(true);
+    MINI_END(pthread_equal(self->errand[1].thread, self->errand[2].thread));
+}
+
+static void g1_11_helpers_that_cannot_start_are_done_without(void **state) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+    struct rlimit files;
+
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &files);
+    self = (struct office){.future = MINI_FUTURE(helpless_script, "helpless"),
+        .gate = &gate,
+        .errand = {{.result = 8}},
+        .wrong = (long)files.rlim_cur};
+    check(run(&self.future, real_clock(1)) != 0);
+    assert_notes(-EMFILE, -EAGAIN, 0, 8, 0, 9, 10);
+}
+
+#else
+
+static void g1_11_helpers_that_cannot_start_are_done_without(void **state) {
+    (void)state;
+    skip();
+}
+
+#endif
+
+static long microseconds_of(pthread_t thread) {
+    struct timespec used;
+    clockid_t clock;
+
+    must(pthread_getcpuclockid(thread, &clock) == 0, "a thread's clock");
+    must(clock_gettime(clock, &used) == 0, "its time");
+    return used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
+static mini_poll bored_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (; self->i < 3; self->i++) { /* rung, too */
+        MINI_AWAIT(send_out(&self->errand[0]));
+        MINI_AWAIT(mini_sleep(&self->sleep, 5 * MINI_MS));
+    }
+    self->wrong = microseconds_of(self->errand[0].thread);
+    MINI_AWAIT(mini_sleep(&self->sleep, 100 * MINI_MS));
+    MINI_END(microseconds_of(self->errand[0].thread) - self->wrong);
+}
+
+/* Of its own time, so it does not matter what else the machine does. */
+static void g2_8_a_helper_without_work_sleeps(void **state) {
+    static struct office self;
+
+    (void)state;
+    self = (struct office){.future = MINI_FUTURE(bored_script, "bored")};
+    check(run(&self.future, real_clock(1)) < 4000);
 }
 
 /* ---- streams of bytes --------------------------------------------------- */
@@ -6812,6 +7054,9 @@ static mini_poll slow_peer_script(
             recv(self->fd[0], self->part, sizeof self->part, MSG_DONTWAIT);
         if (got > 0) check_part(self, (long)got);
         self->i++;
+        if (self->out.sent > 0 && self->out.ends[0] >= 0) /* not for children */
+            for (int i = 0; i < 2 && !ended(&self->out.future); i++)
+                self->wrong += fcntl(self->out.ends[i], F_GETFD) != FD_CLOEXEC;
         /* what the socket holds is far less: it cannot have sent it all */
         if (self->got < 8192) self->partial += ended(&self->out.future);
     }
@@ -6959,6 +7204,8 @@ static mini_poll cut_courier_script(
         }
         if (self->i % 3 == 0) MINI_AWAIT(mini_yield(&self->yield));
         if (self->i % 5 == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        while (self->i % 10 == 9 && self->out.sent == 0)
+            MINI_AWAIT(mini_sleep(&self->sleep, 1));
         mini_cancel(self->task);
         MINI_AWAIT(mini_join(&self->join, self->task));
         drain_part(self);
@@ -7231,9 +7478,11 @@ static mini_poll high_file_script(
 }
 
 static void high_files(void) {
-    for (int least = 1000; least <= 1040; least++) {
+    static const int numbers[] = {1000, 1023, 1024, 1025, 1040};
+
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         struct fixture self = make_fixture(high_file_script);
-        int high = fcntl(self.other[0], F_DUPFD, least);
+        int high = fcntl(self.other[0], F_DUPFD, numbers[i]);
 
         if (high >= 0) {
             close(self.other[0]);
@@ -7254,8 +7503,101 @@ static void g5_8_a_descriptor_beyond_the_table_works_unfixed(void **state) {
     more = before;
     if (more.rlim_cur < 1200 && more.rlim_max >= 1200) more.rlim_cur = 1200;
     setrlimit(RLIMIT_NOFILE, &more);
-    each_kernel(high_files);
+    two_kernels(high_files);
     setrlimit(RLIMIT_NOFILE, &before);
+}
+
+/* ---- G5.1: the lowest descriptor ----------------------------------------- */
+
+/* 0 is free meanwhile: it is accepted, opened, the end of a pipe. */
+static mini_poll lowest_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+    static struct mini_send_file out;
+
+    MINI_BEGIN;
+    connect_peers(self, 2);
+    MINI_AWAIT(mini_offload(&s->io[0], nothing, NULL)); /* has its helper */
+    close(0);
+    STEP(mini_accept(&s->io[0], s->fd[0]));
+    NOTE(mini_fix_file(0, true));
+    raw_send(self->peer[0], "hello", 5);
+    STEP(mini_readable(&s->io[0], 0));
+    STEP(mini_recv(&s->io[0], 0, s->buffer, 60));
+    STEP(mini_send(&s->io[0], 0, "you", 3));
+    NOTE(mini_stats()->fixed_files >= 2 || strcmp(mini_io_name(), "poll") == 0);
+    STEP(mini_close(&s->io[0], 0));
+    mini_accept_stream(&s->stream, s->fd[0]);
+    STEP(mini_accept_next(&s->stream));
+    close(0);
+    STEP(mini_accept_end(&s->stream));
+    STEP(mini_send_file(&out, s->fd[2], s->fd[3], 0, 10));
+    NOTE((long)drain(s->fd[1], -1));
+    STEP(mini_openat(&s->io[0], AT_FDCWD, "/dev/null", O_RDWR, 0));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(0);
+}
+
+/* FIRST is the listening socket's, or else the connection's. */
+struct lowest_server {
+    struct script script;
+    struct server_run server;
+    bool first;
+};
+
+static mini_poll lowest_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct lowest_server *self = (struct lowest_server *)(void *)future;
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    s->address = loopback(server_port);
+    s->fd[0] = raw_connect(&s->address);
+    if (!self->first) close(0);
+    STEP(mini_recv(&s->io[0], s->fd[0], s->buffer, 1));
+    NOTE(fcntl(0, F_GETFD) >= 0);
+    reset(s->fd[0]);
+    while (!self->first && fcntl(0, F_GETFD) >= 0) A_TURN(s);
+    if (!self->first) NOTE(open("/dev/null", O_RDONLY));
+    MINI_END(0);
+}
+
+static void lowest_descriptor(void) {
+    static struct queue self;
+    int dir = make_folder();
+
+    make_queue(&self, lowest_script, false);
+    self.script.fd[3] = make_file(dir, 10);
+    remove_folder(dir);
+    open_pair(UNIX_SOCKETS, false, self.script.fd + 1);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    assert_notes(0, 0, 0, 5, 3, 1, 0, 0, 0, 10, 10, 0);
+    free_queue(&self);
+    close(0); /* now it is the runtime's own */
+    check_equal(workload(2), 0);
+    check_equal(open("/dev/null", O_RDONLY), 0);
+    for (int first = 0; first < 2; first++) {
+        static struct lowest_server server;
+
+        server = (struct lowest_server){.first = first};
+        server.script.future = MINI_FUTURE(lowest_body, "lowest");
+        server.server = make_server(&server.script.future, MINI_ACCEPT_SPREAD);
+        if (first) close(0);
+        check_equal(run(&server.server.future, real_clock(1)), 0);
+        if (first)
+            assert_notes(1, 1, -ECANCELED);
+        else
+            assert_notes(1, 1, 0, -ECANCELED);
+    }
+}
+
+static void g5_1_the_lowest_descriptor_is_as_good_as_any(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(lowest_descriptor, text, sizeof text);
+    assert_string_equal(text, "");
 }
 
 #ifdef O_DIRECT
@@ -7441,6 +7783,93 @@ static void g5_3_streams_and_files_with_ebusy_eagain_or_eintr(void **state) {
     }
 }
 
+/* ---- what can be registered is refused ---- */
+
+static mini_poll unregistered_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct fixture *self = MINI_SELF(struct fixture);
+
+    MINI_BEGIN;
+    NOTE(mini_fix_buffer(self->fixed, FIXED_BYTES));
+    NOTE(mini_fix_file(self->file, true));
+    STEP(mini_write_fixed(&self->io, self->file, self->fixed, 99, 7));
+    STEP(mini_read_fixed(&self->io, self->file, self->fixed, 100, 0));
+    NOTE((long)mini_stats()->fixed_buffers);
+    NOTE((long)mini_stats()->fixed_files);
+    MINI_END((long)mini_self->io->features);
+}
+
+static long all_features;
+
+static void unregistered(void) {
+    static const int set_up[] = {SYS_io_uring_register};
+
+    if (!on_uring()) _exit(SKIPPED);
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+
+    all_features = run(&main, real_clock(1));
+    appoint(set_up, COUNT_OF(set_up));
+    struct fixture self = make_fixture(unregistered_script);
+    long features = run(&self.future, virtual_clock());
+    int refused = the_judge.registration;
+    bool buffer = refused != IORING_REGISTER_BUFFERS;
+    bool file = refused != IORING_REGISTER_FILES2 &&
+        refused != IORING_REGISTER_FILES_UPDATE;
+
+    free_fixture(&self);
+    assert_notes(buffer ? 0 : -EINVAL, file ? 0 : -EINVAL, 99, 100, 2 * buffer,
+        2 * file);
+    if (refused == IORING_REGISTER_PROBE) all_features = 0;
+    if (refused == IORING_REGISTER_PBUF_RING) all_features &= ~MINI_BUFFER_RING;
+    check_equal(features, all_features);
+    stream_of(UNIX_SOCKETS, true, 50000);
+    feast_of(UNIX_SOCKETS, 2);
+    check_equal(workload(1), 0);
+}
+
+static void g5_6_what_cannot_be_registered_is_done_without(void **state) {
+    static const int registrations[] = {IORING_REGISTER_PROBE,
+        IORING_REGISTER_PBUF_RING, IORING_REGISTER_BUFFERS,
+        IORING_REGISTER_FILES2, IORING_REGISTER_FILES_UPDATE};
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    for (size_t i = 0; i < COUNT_OF(registrations); i++) {
+        the_judge = (struct judge){.registration = registrations[i],
+            .errors = {EINVAL, EINVAL, EINVAL}};
+        in_child_process(unregistered, text, sizeof text);
+        assert_string_equal(text, "");
+    }
+}
+
+/* ---- send_zc where nothing is copied, and where it is unknown ---- */
+
+static void zero_work(void) {
+    static const int enter[] = {SYS_io_uring_enter};
+
+    if (!on_uring()) _exit(SKIPPED);
+    appoint(enter, COUNT_OF(enter));
+    if (the_judge.without) zero_copies();
+    if (the_judge.with) copied_sends();
+}
+
+static void g5_8_send_zc_says_whether_it_has_copied(void **state) {
+    static const uint16_t report = 8; /* IORING_SEND_ZC_REPORT_USAGE */
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    /* unasked, the kernel does not say that it has copied */
+    the_judge = (struct judge){.without = report};
+    in_child_process(zero_work, text, sizeof text);
+    assert_string_equal(text, "");
+    /* a flag that it does not know is -EINVAL */
+    the_judge = (struct judge){.with = 1 << 15};
+    in_child_process(zero_work, text, sizeof text);
+    assert_string_equal(text, "");
+}
+
 static void newer_work_hurried(void) {
     static const int enter[] = {SYS_io_uring_enter};
 
@@ -7497,6 +7926,16 @@ static void g5_3_short_transfers_are_gone_on_with(void **state) {
 
 #else
 
+static void g5_6_what_cannot_be_registered_is_done_without(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g5_8_send_zc_says_whether_it_has_copied(void **state) {
+    (void)state;
+    skip();
+}
+
 static void g5_3_streams_and_files_with_ebusy_eagain_or_eintr(void **state) {
     (void)state;
     skip();
@@ -7513,6 +7952,423 @@ static void g5_3_short_transfers_are_gone_on_with(void **state) {
 }
 
 #endif
+
+/* ---- each system call fails in turn ------------------------------------- */
+
+/* Errands that have nothing in common, at the same time: the call that fails
+ * spoils one of them, which is told so, and none of the others. */
+enum {
+    PLAIN_TALK,
+    STREAM_TALK,
+    CONNECTIONS,
+    FILE_WORK,
+    DATAGRAMS,
+    CALLS,
+    CANCELS,
+    CHORES
+};
+enum { CHORE_BYTES = 64 };
+
+struct chore {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_accept_stream accepts;
+    struct mini_recv_stream receives;
+    struct mini_datagram out, in;
+    struct mini_send_file send_file;
+    struct mini_statx look;
+    struct mini_timeout timeout;
+    struct mini_join join;
+    struct mini_task *task;
+    struct sockaddr_in address;
+    struct chore *partner;
+    int kind, fd[3], i;
+    size_t got;
+    long result;
+    char bytes[CHORE_BYTES], back[CHORE_BYTES];
+};
+
+/* Awaits what must not fail, or ends with its error. */
+#define DO(awaited) \
+    do { \
+        MINI_AWAIT(awaited); \
+        if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT); \
+    } while (0)
+
+static bool came_back(struct chore *self) {
+    return memcmp(self->bytes, self->back, CHORE_BYTES) == 0;
+}
+
+/* Gives back what comes; by way of leased buffers, without a copy. */
+static mini_poll answers(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+    struct mini_recv_stream *stream = &self->receives;
+
+    MINI_BEGIN;
+    mini_recv_stream(stream, self->fd[1]);
+    for (;;) {
+        if (self->kind == PLAIN_TALK) {
+            DO(mini_recv(&self->io, self->fd[1], self->back, CHORE_BYTES));
+            if (MINI_RESULT == 0) break;
+            DO(mini_send_all(
+                &self->io, self->fd[1], self->back, (size_t)MINI_RESULT));
+            continue;
+        }
+        MINI_AWAIT(mini_recv_next(stream));
+        if (MINI_RESULT <= 0) break;
+        MINI_AWAIT(mini_send_zc(&stream->lease->io, self->fd[1],
+            stream->lease->data, stream->lease->length));
+        mini_lease_return(stream->lease);
+        if (MINI_RESULT < 0) break;
+    }
+    self->result = MINI_RESULT;
+    MINI_AWAIT_SHIELDED(mini_recv_end(stream));
+    MINI_END(self->result);
+}
+
+/* Whoever ends shuts the connection, so that the other one does, too. */
+static mini_poll answer_and_shut(
+    struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    MINI_AWAIT(MINI_CALL(struct chore, self->partner, answers,
+        .kind = self->kind, .fd = {self->fd[0], self->fd[1]}));
+    shutdown(self->fd[1], SHUT_RDWR);
+    MINI_END(MINI_RESULT);
+}
+
+static mini_poll asks(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 2; self->i++) {
+        memset(self->bytes, 'a' + self->i, CHORE_BYTES);
+        DO(mini_send_all(&self->io, self->fd[0], self->bytes, CHORE_BYTES));
+        for (self->got = 0; self->got < CHORE_BYTES;) {
+            DO(mini_recv(&self->io, self->fd[0], self->back + self->got,
+                CHORE_BYTES - self->got));
+            if (MINI_RESULT == 0) MINI_RETURN(-EPIPE);
+            self->got += (size_t)MINI_RESULT;
+        }
+        if (!came_back(self)) MINI_RETURN(-EBADMSG);
+    }
+    DO(mini_shutdown_socket(&self->io, self->fd[0], SHUT_WR));
+    DO(mini_recv(&self->io, self->fd[0], self->back, 1));
+    MINI_END(MINI_RESULT);
+}
+
+static mini_poll talk(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+    static struct chore asker[2], answerer[2];
+
+    MINI_BEGIN;
+    self->task = MINI_SPAWN(struct chore, answer_and_shut, .kind = self->kind,
+        .fd = {self->fd[0], self->fd[1]}, .partner = &answerer[self->kind]);
+    MINI_AWAIT(MINI_CALL(struct chore, &asker[self->kind], asks,
+        .fd = {self->fd[0], self->fd[1]}));
+    self->result = MINI_RESULT;
+    shutdown(self->fd[0], SHUT_RDWR);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    MINI_END(self->result < 0 ? self->result : MINI_RESULT);
+}
+
+/* A connection that could not be taken is there to be taken the next time. */
+static mini_poll connections(
+    struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    self->fd[0] = mini_listen(NULL, 0, false);
+    if (self->fd[0] < 0) MINI_RETURN(self->fd[0]);
+    int port = mini_port_of(self->fd[0]);
+    if (port < 0) MINI_RETURN(port);
+    self->address = loopback((unsigned)port);
+    self->fd[1] = socket(AF_INET, SOCK_STREAM, 0);
+    DO(mini_connect(&self->io, self->fd[1],
+        (const struct sockaddr *)&self->address, sizeof self->address));
+    mini_accept_stream(&self->accepts, self->fd[0]);
+    for (; self->i < 2; self->i++) {
+        MINI_AWAIT(mini_accept_next(&self->accepts));
+        if (MINI_RESULT >= 0) break;
+    }
+    self->fd[2] = (int)MINI_RESULT;
+    MINI_AWAIT_SHIELDED(mini_accept_end(&self->accepts));
+    if (self->fd[2] < 0) MINI_RETURN(self->fd[2]);
+    DO(mini_shutdown_socket(&self->io, self->fd[2], SHUT_WR));
+    DO(mini_recv(&self->io, self->fd[1], self->back, 1));
+    self->i = self->fd[2];
+    self->fd[2] = -1;
+    MINI_AWAIT_SHIELDED(mini_close(&self->io, self->i));
+    MINI_END(MINI_RESULT);
+}
+
+/* In memory, where there is that: fsync takes long on a disk. */
+static char chore_file[64];
+
+static mini_poll file_work(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    memset(self->bytes, 'f', CHORE_BYTES);
+    DO(mini_openat(
+        &self->io, AT_FDCWD, chore_file, O_RDWR | O_CREAT | O_EXCL, 0600));
+    self->fd[2] = (int)MINI_RESULT;
+    unlink(chore_file);
+    DO(mini_write_all(&self->io, self->fd[2], self->bytes, CHORE_BYTES, 0));
+    DO(mini_fsync(&self->io, self->fd[2]));
+    DO(mini_statx(&self->look, self->fd[2], ""));
+    if (self->look.size != CHORE_BYTES) MINI_RETURN(-EBADMSG);
+    DO(mini_read_exact(&self->io, self->fd[2], self->back, CHORE_BYTES, 0));
+    if (!came_back(self)) MINI_RETURN(-EBADMSG);
+    memset(self->back, 0, CHORE_BYTES);
+    DO(mini_send_file(
+        &self->send_file, self->fd[0], self->fd[2], 0, CHORE_BYTES));
+    DO(mini_read_exact(&self->io, self->fd[1], self->back, CHORE_BYTES, -1));
+    if (!came_back(self)) MINI_RETURN(-EBADMSG);
+    future->result = mini_fix_file(self->fd[2], true);
+    if (MINI_RESULT == 0)
+        future->result = mini_fix_buffer(self->back, CHORE_BYTES);
+    if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+    MINI_AWAIT(
+        mini_read_fixed(&self->io, self->fd[2], self->back, CHORE_BYTES, 0));
+    mini_fix_buffer(NULL, 0);
+    if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+    self->i = self->fd[2];
+    self->fd[2] = -1;
+    MINI_AWAIT_SHIELDED(mini_close(&self->io, self->i));
+    MINI_END(MINI_RESULT);
+}
+
+static mini_poll datagrams(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+    socklen_t size = sizeof self->address;
+
+    MINI_BEGIN;
+    memset(self->bytes, 'd', CHORE_BYTES);
+    self->fd[0] = mini_bind(NULL, 0, SOCK_DGRAM, false);
+    if (self->fd[0] < 0) MINI_RETURN(self->fd[0]);
+    getsockname(self->fd[0], (struct sockaddr *)&self->address, &size);
+    DO(mini_send_to(&self->out, self->fd[0], self->bytes, CHORE_BYTES,
+        (const struct sockaddr *)&self->address, sizeof self->address));
+    DO(mini_recv_from(&self->in, self->fd[0], self->back, CHORE_BYTES));
+    MINI_END(came_back(self) ? 0 : -EBADMSG);
+}
+
+static long seven(void *argument) {
+    (void)argument;
+    return 7;
+}
+
+static mini_poll calls(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    DO(mini_offload(&self->io, seven, NULL));
+    MINI_END(MINI_RESULT == 7 ? 0 : -EBADMSG);
+}
+
+/* What is cancelled has taken nothing. */
+static mini_poll cancels(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_timeout(&self->timeout,
+        mini_recv(&self->io, self->fd[0], self->back, CHORE_BYTES), MINI_MS));
+    if (MINI_RESULT != -ETIMEDOUT) MINI_RETURN(MINI_RESULT);
+    raw_send(self->fd[1], "!", 1);
+    DO(mini_recv(&self->io, self->fd[0], self->back, CHORE_BYTES));
+    MINI_END(MINI_RESULT == 1 ? 0 : -EBADMSG);
+}
+
+static struct household {
+    struct mini_future future;
+    struct chore chores[CHORES];
+    struct mini_task *tasks[CHORES];
+    struct mini_join join;
+    long results[CHORES];
+    int i;
+    bool begun;
+} household;
+
+static mini_poll keep_house(
+    struct mini_future *future, struct mini_context cx) {
+    static mini_poll (*const polls[])(
+        struct mini_future *, struct mini_context) = {
+        talk, talk, connections, file_work, datagrams, calls, cancels};
+    struct household *self = MINI_SELF(struct household);
+
+    MINI_BEGIN;
+    self->begun = true;
+    for (int i = 0; i < CHORES; i++) {
+        struct chore *chore = &self->chores[i];
+
+        *chore =
+            MINI_FRAME(struct chore, polls[i], .kind = i, .fd = {-1, -1, -1});
+        if (i != CONNECTIONS && i != DATAGRAMS)
+            open_pair(UNIX_SOCKETS, false, chore->fd);
+        self->tasks[i] = background(&chore->future);
+    }
+    for (self->i = 0; self->i < CHORES; self->i++) {
+        MINI_AWAIT(mini_join(&self->join, self->tasks[self->i]));
+        self->results[self->i] = MINI_RESULT;
+    }
+    for (int i = 0; i < CHORES; i++)
+        for (int j = 0; j < 3; j++)
+            if (self->chores[i].fd[j] >= 0) close(self->chores[i].fd[j]);
+    MINI_END(0);
+}
+
+static long keep_a_house(void) {
+    char text[4096];
+
+    household =
+        (struct household){.future = MINI_FUTURE(keep_house, "keep_house")};
+    snprintf(chore_file, sizeof chore_file, "%s/miniss-test-%ld",
+        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid());
+    mini_test_capture_begin();
+    long result = run(&household.future, virtual_clock());
+
+    mini_test_capture_end(text, sizeof text);
+    return result;
+}
+
+/* Nobody hears of what is tried again; but close has closed, and there may be
+ * no thread to be had. */
+static bool is_tried_again(const struct mini_test_fault *fault) {
+    if (!fault->call || strcmp(fault->call, "close") == 0 ||
+        strcmp(fault->call, "pthread_create") == 0)
+        return false;
+    return fault->error == EINTR || fault->error == EAGAIN ||
+        fault->error == EBUSY;
+}
+
+static void one_chore_at_most(
+    long result, const struct mini_test_fault *fault) {
+    int spoiled = 0;
+
+    check_equal(result, household.begun ? 0 : -fault->error);
+    for (int i = 0; i < CHORES; i++) {
+        long error = household.results[i];
+
+        snprintf(variant, sizeof variant, "chore %d", i);
+        if (i <= STREAM_TALK && error == -EPIPE)
+            error = -fault->error; /* what one side makes of the other's */
+        check_equal(error, error == 0 ? 0 : -fault->error);
+        spoiled += error != 0;
+    }
+    check(spoiled <= !is_tried_again(fault));
+}
+
+static void g5_1_any_system_call_may_fail_for_one(void **state) {
+    (void)state;
+    long failed = mini_test_each_fault(keep_a_house, one_chore_at_most);
+
+    if (failed == 0) skip(); /* where no call can be made to fail */
+    check(failed > 50);
+}
+
+/* Without MINI_IO, whatever the ring says when it is set up. */
+static long run_without_a_wish(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+    char text[4096];
+
+    mini_test_capture_begin();
+    long result = run(&main, virtual_clock());
+
+    mini_test_capture_end(text, sizeof text);
+    return result;
+}
+
+static void ring_or_poll(long result, const struct mini_test_fault *fault) {
+    bool is_the_rings =
+        !fault->call || strncmp(fault->call, "io_uring", 8) == 0;
+
+    if (is_the_rings)
+        check(result == 0 || result == 1);
+    else
+        check(result >= 0 || result == -fault->error);
+}
+
+static void g5_6_whatever_the_ring_refuses_there_is_poll(void **state) {
+    const char *wish = getenv("MINI_IO");
+    char before[16] = "";
+
+    (void)state;
+    if (wish) snprintf(before, sizeof before, "%s", wish);
+    unsetenv("MINI_IO");
+    long failed = mini_test_each_fault(run_without_a_wish, ring_or_poll);
+
+    if (wish) setenv("MINI_IO", before, 1);
+    if (failed == 0) skip(); /* where no call can be made to fail */
+    check(failed >= 2);
+}
+
+/* A server, and a client that tries again once. */
+static enum mini_accept_policy fault_policy;
+static long server_ended;
+
+struct persistent {
+    struct mini_future future;
+    struct visit visit;
+    struct chore chore;
+};
+
+static mini_poll persistent(
+    struct mini_future *future, struct mini_context cx) {
+    struct persistent *self = MINI_SELF(struct persistent);
+    static bool again;
+
+    MINI_BEGIN;
+    household.begun = true;
+    for (again = false;; again = true) {
+        self->visit.fd = -1;
+        MINI_AWAIT(MINI_CALL(struct visit, &self->visit, visit, .fd = -1));
+        if (MINI_RESULT >= 0)
+            MINI_AWAIT(MINI_CALL(
+                struct chore, &self->chore, asks, .fd = {self->visit.fd}));
+        if (self->visit.fd >= 0) reset(self->visit.fd);
+        if (again || MINI_RESULT == 0) break;
+    }
+    MINI_END(MINI_RESULT);
+}
+
+static long serve_the_persistent(void) {
+    static struct persistent body;
+    char text[4096];
+
+    body = MINI_FRAME(struct persistent, persistent, .visit.fd = -1);
+    struct server_run self = make_server(&body.future, fault_policy);
+
+    household.begun = false;
+    mini_test_capture_begin();
+    long result = run(&self.future, real_clock(2));
+
+    mini_test_capture_end(text, sizeof text);
+    server_ended = notes > 0 ? noted[0] : 0;
+    return result;
+}
+
+/* EINVAL of an accept is not of the kind that passes. */
+static void server_goes_on(long result, const struct mini_test_fault *fault) {
+    snprintf(variant, sizeof variant, "server's end %ld", server_ended);
+    if (!household.begun)
+        check_equal(result, -fault->error);
+    else if (fault->error != EINVAL || server_ended != -EINVAL)
+        check_equal(result, 0);
+}
+
+static void g5_5_any_system_call_may_fail_for_one_connection(void **state) {
+    (void)state;
+    fault_policy = MINI_ACCEPT_SPREAD;
+    if (mini_test_each_fault(serve_the_persistent, server_goes_on) == 0) skip();
+    int shared = mini_listen(NULL, 0, true);
+
+    if (shared < 0) return;
+    close(shared);
+    fault_policy = MINI_ACCEPT_REUSEPORT;
+    check(mini_test_each_fault(serve_the_persistent, server_goes_on) > 20);
+}
 
 /* ---- G5.7: ten thousand connections ------------------------------------- */
 
@@ -7782,6 +8638,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_operations_that_find_nothing_are_tried_again),
     cmocka_unit_test(g5_6_older_kernels_get_the_ring_they_know),
+    cmocka_unit_test(g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used),
+    cmocka_unit_test(g5_6_what_a_backend_has_is_described),
     cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
     cmocka_unit_test(g5_1_statx_by_path_and_by_descriptor),
     cmocka_unit_test(g5_1_what_files_refuse_is_told),
@@ -7791,6 +8649,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_a_cancelled_write_says_what_is_in_the_file),
     cmocka_unit_test(g5_1_datagrams_and_whom_they_are_from),
     cmocka_unit_test(g5_1_datagrams_to_an_address_too_large_go_nowhere),
+    cmocka_unit_test(g5_1_a_datagram_waits_for_room),
     cmocka_unit_test(g5_2_a_cancelled_recv_from_leaves_the_datagram),
     cmocka_unit_test(g5_2_timeouts_race_with_datagrams_and_none_is_lost),
     cmocka_unit_test(g5_1_a_call_on_a_helper_thread_has_its_own_result),
@@ -7802,6 +8661,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_the_end_of_a_run_awaits_calls_that_run),
     cmocka_unit_test(g5_2_cancel_races_with_calls_and_no_result_is_lost),
     cmocka_unit_test(g1_11_a_helper_thread_without_memory_is_refused),
+    cmocka_unit_test(g1_11_helpers_that_cannot_start_are_done_without),
+    cmocka_unit_test(g2_8_a_helper_without_work_sleeps),
     cmocka_unit_test(g5_1_a_stream_gives_bytes_in_order_to_the_end),
     cmocka_unit_test(g5_1_a_stream_tells_a_reset_after_the_bytes),
     cmocka_unit_test(g5_1_a_stream_of_what_is_no_connection),
@@ -7825,11 +8686,17 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_8_fixed_buffers_are_used_and_given_up),
     cmocka_unit_test(g5_8_fixed_descriptors_are_used_and_given_up),
     cmocka_unit_test(g5_8_a_descriptor_beyond_the_table_works_unfixed),
+    cmocka_unit_test(g5_1_the_lowest_descriptor_is_as_good_as_any),
     cmocka_unit_test(g5_8_files_past_the_page_cache),
     cmocka_unit_test(g5_2_bytes_that_come_with_a_cancel_stay_in_the_stream),
     cmocka_unit_test(g5_3_streams_and_files_with_ebusy_eagain_or_eintr),
+    cmocka_unit_test(g5_6_what_cannot_be_registered_is_done_without),
+    cmocka_unit_test(g5_8_send_zc_says_whether_it_has_copied),
     cmocka_unit_test(g5_3_streams_and_datagrams_that_find_nothing),
     cmocka_unit_test(g5_3_short_transfers_are_gone_on_with),
+    cmocka_unit_test(g5_1_any_system_call_may_fail_for_one),
+    cmocka_unit_test(g5_6_whatever_the_ring_refuses_there_is_poll),
+    cmocka_unit_test(g5_5_any_system_call_may_fail_for_one_connection),
     cmocka_unit_test(g5_7_ten_thousand_connections_open_work_and_close),
 };
 
