@@ -311,6 +311,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     void *(*run)(void *), void *arg) {
     (void)attributes;
     if (sim_fault("no thread: EAGAIN")) return EAGAIN;
+    sim_drain(NULL); /* the new thread sees all of it */
     static const char *const names[] = {"thread 1", "thread 2", "thread 3",
         "thread 4", "thread 5", "thread 6", "thread 7", "thread 8"};
     *thread = (pthread_t)sim_go(names[threads++ % 8], false, run, arg);
@@ -367,6 +368,7 @@ static void let_go(size_t i) {
 void __wrap_free(void *block) {
     size_t i = freed_next++ % (sizeof freed / sizeof *freed);
     if (!block) return;
+    sim_drain(NULL); /* what it has stored there comes first */
     live_blocks--;
     let_go(i);
     freed[i].block = block;

@@ -198,8 +198,8 @@ static void step(struct ring *ring, struct request *q) {
     }
     unsigned flags = 0;
     bool may_wait = multishot || q->sqe.opcode == IORING_OP_SEND;
-    long result = may_wait && sim_fault("a request says EAGAIN")
-        ? -EAGAIN
+    long result = may_wait && sim_fault("a request says EAGAIN or EINTR")
+        ? (sim_chance(2) ? -EAGAIN : -EINTR)
         : perform(ring, q, &flags);
     if (goes_on && result > 0 && !sim_fault("a multishot ends"))
         post(ring, q, result, flags | IORING_CQE_F_MORE);

@@ -20,6 +20,7 @@ void sim_store(volatile void *address, const void *value, size_t size);
 /** Whether a weak compare-exchange fails for no reason. */
 bool sim_spurious(void);
 
+#undef atomic_init
 #undef atomic_load_explicit
 #undef atomic_load
 #undef atomic_store_explicit
@@ -32,6 +33,7 @@ bool sim_spurious(void);
 #undef atomic_fetch_sub_explicit
 #undef atomic_fetch_or
 
+#define atomic_init(p, v) ((void)(*(p) = (v))) /* nobody else has it yet */
 #define atomic_load_explicit(p, order) \
     (sim_point("load " #p), sim_drain(p), *(p))
 #define atomic_load(p) atomic_load_explicit(p, memory_order_seq_cst)
