@@ -29,7 +29,7 @@ tour: ready
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
 CHECKS   := format ladder guarantees clang docs portable programs
-CHECKS   += interleave mutants fuzz
+CHECKS   += interleave mutants fuzz sim
 VARIANTS := plain,asan,tsan
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
@@ -142,6 +142,26 @@ bench-instructions: python
 	@$(PYTHON) tests/bench/instructions.py $(if $(WHY),--update '$(WHY)')
 
 ##
+## Simulated:
+##   make sim             shards, kernel and faults in one thread, seed after seed;
+##                        SEED=123 replays one, STAGE=04 COUNT=100000
+##   make sim-breakages   breaks the runtime: after how many seeds is it noticed?
+
+.PHONY: sim sim-breakages
+# Without SEED: COUNT seeds that are always the same, and as many fresh ones.
+sim:
+	@fresh=$$(date +%s)000; \
+	for stage in $(or $(STAGE),$(if $(SEED),06,04 05 06)); do \
+	    $(MAKE) -sC tests/sim STAGE=$$stage || exit 1; \
+	    sim=$$(echo stage$$stage-*/build/sim/sim); \
+	    for first in $(or $(SEED),1 $$fresh); do \
+	        $$sim $$first $(if $(SEED),,$(or $(COUNT),5000)) || exit 1; \
+	    done; \
+	done
+sim-breakages: python
+	@$(PYTHON) tests/sim/breakages.py $(if $(B),'$(B)')
+
+##
 ## The machine:
 ##   make doctor          what is here, what is missing, and what to do about it
 ##   make deps            installs what is missing (apt, dnf, pacman or brew)
@@ -192,6 +212,10 @@ check-fuzz:
 	@$(PYTHON) tests/fuzz/run.py --seconds 6
 check-interleave:
 	@$(PYTHON) tests/interleave/run.py --quick
+check-sim:
+	@[ "$$(uname -s)" = Linux ] || { \
+	    echo "skipped: the simulated machine wants Linux"; exit; }; \
+	    $(MAKE) -s sim COUNT=2000
 
 check-portable:
 	@$(PYTHON) common/tools/portable.py

@@ -74,15 +74,15 @@ static MINI_POLL(serve_copies) {
         if (MINI_RESULT <= 0) break;
         self->got = (size_t)MINI_RESULT;
         while (self->zero_copy && self->got > 0 && MINI_RESULT > 0) {
-            MINI_AWAIT(mini_send_zc(
-                &self->io, self->fd, self->data, self->got));
+            MINI_AWAIT(
+                mini_send_zc(&self->io, self->fd, self->data, self->got));
             if (MINI_RESULT > 0)
                 memmove(self->data, self->data + MINI_RESULT,
                     self->got -= (size_t)MINI_RESULT);
         }
         if (self->got > 0 && MINI_RESULT > 0)
-            MINI_AWAIT(mini_send_all(
-                &self->io, self->fd, self->data, self->got));
+            MINI_AWAIT(
+                mini_send_all(&self->io, self->fd, self->data, self->got));
         if (MINI_RESULT < 0) break;
     }
     serving--;
@@ -92,10 +92,9 @@ static MINI_POLL(serve_copies) {
 static struct mini_future *serve(void *frame, int fd, void *arg) {
     struct conn *conn = frame;
     (void)arg;
-    return sim_chance(2)
-        ? MINI_CALL(struct conn, conn, serve_leases, .fd = fd)
-        : MINI_CALL(struct conn, conn, serve_copies, .fd = fd,
-              .zero_copy = sim_chance(2));
+    return sim_chance(2) ? MINI_CALL(struct conn, conn, serve_leases, .fd = fd)
+                         : MINI_CALL(struct conn, conn, serve_copies, .fd = fd,
+                               .zero_copy = sim_chance(2));
 }
 
 /* ---- a client ---- */
@@ -173,8 +172,7 @@ static MINI_POLL(client) {
     if (MINI_RESULT == 0) {
         self->both[0] = &self->sends.future;
         self->both[1] = &self->receives.future;
-        (void)MINI_CALL(
-            struct half, &self->sends, send_half, .client = self);
+        (void)MINI_CALL(struct half, &self->sends, send_half, .client = self);
         (void)MINI_CALL(
             struct half, &self->receives, recv_half, .client = self);
         if (self->gives_up) {
@@ -221,13 +219,13 @@ static MINI_POLL(server_task) {
 static MINI_POLL(echo) {
     struct echo *self = MINI_SELF(struct echo);
     struct mini_server_options options = {.frame = sizeof(struct conn),
-        .serve = serve, .accept = sim_chance(2) ? MINI_ACCEPT_SPREAD
-                                                : MINI_ACCEPT_REUSEPORT};
+        .serve = serve,
+        .accept = sim_chance(2) ? MINI_ACCEPT_SPREAD : MINI_ACCEPT_REUSEPORT};
     MINI_BEGIN;
     long error = mini_server_open(&self->server, &options);
     if (error < 0) MINI_RETURN(error);
-    self->task = MINI_SPAWN(
-        struct server_task, server_task, .server = &self->server);
+    self->task =
+        MINI_SPAWN(struct server_task, server_task, .server = &self->server);
     /* one each, and at least one for the server */
     if (sim_chance(4)) sim_kernel_limit(self->count + 1 + sim_random(4));
     for (unsigned i = 0; i < self->count; i++) {
@@ -240,8 +238,10 @@ static MINI_POLL(echo) {
             &one->remote, sim_random(mini_shard_count()), &one->future);
     }
     MINI_AWAIT(mini_join_all(&self->select, self->all, self->count));
-    if (sim_chance(2)) mini_cancel(self->task);
-    else self->task = (mini_detach(self->task), NULL);
+    if (sim_chance(2))
+        mini_cancel(self->task);
+    else
+        self->task = (mini_detach(self->task), NULL);
     if (self->task) MINI_AWAIT(mini_join(&self->join, self->task));
     MINI_END(14);
 }
@@ -250,8 +250,7 @@ static void run_echo(void) {
     struct echo *main = malloc(sizeof *main);
     sim_options.buffers = 1u << sim_random(4);
     serving = 0;
-    (void)MINI_CALL(
-        struct echo, main, echo, .count = 1 + sim_random(CLIENTS));
+    (void)MINI_CALL(struct echo, main, echo, .count = 1 + sim_random(CLIENTS));
     long result = sim_run(&main->future);
     SIM_CHECK(result == 14 || result == -ENXIO ||
             ((sim_faults || is_terminated) && result < 0),
@@ -399,8 +398,7 @@ static void wait_for_signals(void) {
 
 const struct sim_workload sim_io[] = {
 #if STAGE >= 5
-    {"echo", untroubled_echo},
-    {"echo", untroubled_echo},
+    {"echo", untroubled_echo}, {"echo", untroubled_echo},
     {"helper threads", offload},
 #endif
 #if STAGE >= 6

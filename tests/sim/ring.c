@@ -55,8 +55,8 @@ static struct ring *ring_of(struct io_uring *user) { return user->sq.ring_ptr; }
 static void flush(struct ring *ring) {
     struct io_uring_cq *cq = &ring->user->cq;
     unsigned moved = 0;
-    for (; moved < ring->done_count &&
-         *cq->ktail - *cq->khead < cq->ring_entries;
+    for (;
+         moved < ring->done_count && *cq->ktail - *cq->khead < cq->ring_entries;
          moved++) {
         struct io_uring_cqe *cqe = &cq->cqes[(*cq->ktail)++ & cq->ring_mask];
         cqe->user_data = ring->done[moved].user_data;
@@ -69,8 +69,8 @@ static void flush(struct ring *ring) {
     ring->flags = ring->done_count == 0 ? 0 : IORING_SQ_CQ_OVERFLOW;
 }
 
-static void post(struct ring *ring, struct request *q, long result,
-    unsigned flags) {
+static void post(
+    struct ring *ring, struct request *q, long result, unsigned flags) {
     sim_trace("completes: opcode %d of %d, %ld, flags %x", q->sqe.opcode,
         q->sqe.fd, result, flags);
     SIM_CHECK(ring->done_count < 4 * REQUESTS, "completions are not reaped");
@@ -83,8 +83,8 @@ static void post(struct ring *ring, struct request *q, long result,
         flush(ring);
 }
 
-static void finish(struct ring *ring, struct request *q, long result,
-    unsigned flags) {
+static void finish(
+    struct ring *ring, struct request *q, long result, unsigned flags) {
     unsigned i = 0;
     post(ring, q, result, flags);
     if (q->file) q->file->users--;
@@ -152,8 +152,8 @@ static long recv_buffer(struct ring *ring, struct request *q, unsigned *flags) {
         return -ENOBUFS;
     struct io_uring_buf *buffer =
         &ring->buffers->bufs[ring->buffers_head & ring->buffers_mask];
-    long result = sim_recv(q->file, (void *)(uintptr_t)buffer->addr,
-        buffer->len);
+    long result =
+        sim_recv(q->file, (void *)(uintptr_t)buffer->addr, buffer->len);
     if (result > 0 || (result == 0 && sim_chance(2))) {
         *flags |= IORING_CQE_F_BUFFER |
             (unsigned)buffer->bid << IORING_CQE_BUFFER_SHIFT;
@@ -172,8 +172,7 @@ static long perform(struct ring *ring, struct request *q, unsigned *flags) {
         return q->sqe.flags & IOSQE_BUFFER_SELECT
             ? recv_buffer(ring, q, flags)
             : sim_recv(q->file, buffer_of(q), q->sqe.len);
-    case IORING_OP_SEND:
-        return sim_send(q->file, buffer_of(q), q->sqe.len);
+    case IORING_OP_SEND: return sim_send(q->file, buffer_of(q), q->sqe.len);
     case IORING_OP_SHUTDOWN: return sim_shutdown(q->file);
     case IORING_OP_CLOSE: return sim_close(q->sqe.fd);
     case IORING_OP_ASYNC_CANCEL: return 0;
@@ -185,7 +184,8 @@ static long perform(struct ring *ring, struct request *q, unsigned *flags) {
 static void step(struct ring *ring, struct request *q) {
     unsigned multishot = q->sqe.opcode == IORING_OP_ACCEPT
         ? IORING_ACCEPT_MULTISHOT
-        : q->sqe.opcode == IORING_OP_RECV ? IORING_RECV_MULTISHOT : 0;
+        : q->sqe.opcode == IORING_OP_RECV ? IORING_RECV_MULTISHOT
+                                          : 0;
     bool goes_on = q->sqe.ioprio & multishot;
     if (q->cancelled && !q->sent && (!is_ready(q) || sim_chance(2))) {
         scribble(q);
@@ -198,8 +198,8 @@ static void step(struct ring *ring, struct request *q) {
     }
     unsigned flags = 0;
     bool may_wait = multishot || q->sqe.opcode == IORING_OP_SEND;
-    long result = may_wait && sim_fault("a request says EAGAIN")
-        ? -EAGAIN
+    long result = may_wait && sim_fault("a request says EAGAIN or EINTR")
+        ? (sim_chance(2) ? -EAGAIN : -EINTR)
         : perform(ring, q, &flags);
     if (goes_on && result > 0 && !sim_fault("a multishot ends"))
         post(ring, q, result, flags | IORING_CQE_F_MORE);
