@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the checker prints. An address of the program is printed as @HEX, and one
- * of data as 0xHEX: run.py puts the line and the name there. */
+/* What the checker prints. An address of the program is printed as @HEX, one of
+ * data as 0xHEX: run.py puts the line and the name there. */
 #include "model.h"
 
 static struct {

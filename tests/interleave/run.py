@@ -19,6 +19,7 @@ The exit status is 0 if all is so, 1 if not, 2 if it could not be tried.
 
 import argparse
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -318,14 +319,18 @@ def arguments():
     parser.add_argument("--only", metavar="NAME,NAME")
     parser.add_argument("--weak", metavar="NAME")
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--stage", metavar="DIR", type=Path,
-                        default=ROOT / "stage03-spsc")
+    parser.add_argument("--stage", metavar="DIR", type=Path)
     return parser.parse_args()
 
 
 def main():
     options = arguments()
-    stage = options.stage.resolve()
+    if platform.system() != "Linux" or not all(
+            map(shutil.which, (CC, "addr2line", "nm"))):
+        print("skipped: it takes Linux, gcc and binutils")
+        return 0
+    own = ROOT / "stage03-spsc"
+    stage = (options.stage or own).resolve()
     scenarios = all_scenarios()
     if options.quick:
         scenarios = [s for s in scenarios if s not in SLOW]
@@ -346,7 +351,8 @@ def main():
                 workshop, options.weak, weak[options.weak], scenarios)
             print(printed or "it holds in every scenario\n", end="")
             return 0 if failing else 1
-        good = True
+        # our own code has all that is to be changed
+        good = stage != own or set(MISTAKES) <= set(weak)
         for scenario in scenarios:
             status, printed = run(workshop.original / "interleave", [scenario])
             print(printed, end="", flush=True)
@@ -362,6 +368,7 @@ def main():
                         workshop, n, weak[n],
                         [QUICK[n]] if options.quick else scenarios), names)):
                 good = verdict(name, weak[name], *result) and good
+    print("all is as it should be" if good else "NOT all is as it should be")
     return 0 if good else 1
 
 
