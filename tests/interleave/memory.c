@@ -45,8 +45,9 @@ static void unite(struct set *set, const struct set *other) {
 /* SET, and all that must come before one in it. */
 static struct set with_earlier(const struct set *set) {
     struct set all = *set;
-    for (int i = 0; i < step_count; i++)
-        if (has(set, i)) unite(&all, &earlier[i]);
+    for (int w = 0; w < STEPS / 64; w++)
+        for (uint64_t left = set->words[w]; left; left &= left - 1)
+            unite(&all, &earlier[w * 64 + __builtin_ctzll(left)]);
     return all;
 }
 
@@ -55,6 +56,7 @@ static struct set with_earlier(const struct set *set) {
 static bool is_overtaken(
     const struct view *view, const struct place *place, int message) {
     struct set known = view->seq_cst;
+    if (message == place->newest) return false;
     unite(&known, &place->messages[message].view.seq_cst);
     known = with_earlier(&known);
     for (int i = message + 1; i <= place->newest; i++)

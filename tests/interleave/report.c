@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the checker prints. An address of the program is printed as @HEX, and one
- * of data as 0xHEX: run.py puts the line and the name there. */
+/* What the checker prints. An address of the program is printed as @HEX, one of
+ * data as 0xHEX: run.py puts the line and the name there. */
 #include "model.h"
 
 static struct {
@@ -41,10 +41,12 @@ static const char *value_name(uint64_t value, unsigned bytes) {
     static int turn;
     char *text = buffers[turn++ % 4];
     if (bytes == 1) return value ? "true" : "false";
-    if (bytes == 8 && value > 0x400000 && value < UINT64_MAX / 2)
-        snprintf(text, sizeof buffers[0], "&%s",
-            name_of((const void *)(uintptr_t)value));
-    else
+    if (bytes == 8 && value > 0x400000 && value < UINT64_MAX / 2) {
+        /* "receiver.sleeping" is at the start of "receiver" */
+        const char *name = name_of((const void *)(uintptr_t)value);
+        snprintf(
+            text, sizeof buffers[0], "&%.*s", (int)strcspn(name, "."), name);
+    } else
         snprintf(text, sizeof buffers[0], "%lld", (long long)value);
     return text;
 }

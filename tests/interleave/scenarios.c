@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-/* ---- the platform: a bell is a flag, and promises nothing about memory ---- */
+/* ---- the platform: a bell is a flag that orders no memory ---- */
 
 static const char *const bells[THREADS] = {
     "bell 0", "bell 1", "bell 2", "bell 3"};

@@ -4,7 +4,6 @@
 #include "model.h"
 
 #define CHOICES 128 /* at one step */
-#define SEEN (1u << 26) /* states: at most */
 
 struct choice {
     uint8_t thread, message, cost;
@@ -35,7 +34,8 @@ static struct {
 } path[STEPS]; /* the choices of this execution */
 static int depth; /* how many of them are prescribed */
 static unsigned completed, states;
-static uint64_t *seen;
+static uint64_t *seen; /* hashes of states; 0: free */
+static size_t room; /* for so many, a power of two */
 static struct habit habits[PLACES];
 static bool mistaken; /* a step was taken as quiet that is not */
 static int bound = -1; /* deviations allowed; -1: any number */
@@ -105,14 +105,30 @@ void model_wait(const void *word, int value) {
 
 /* ---- the search ---- */
 
+static uint64_t *slot_of(uint64_t hash) {
+    size_t i = (size_t)(hash >> 32) % room;
+    while (seen[i] && seen[i] != hash) i = (i + 1) % room;
+    return &seen[i];
+}
+
+static void make_room(size_t new_room) {
+    uint64_t *old = seen;
+    size_t count = old ? room : 0;
+    room = new_room;
+    seen = calloc(room, sizeof *seen);
+    if (!seen) abort();
+    for (size_t i = 0; i < count; i++)
+        if (old[i]) *slot_of(old[i]) = old[i];
+    free(old);
+}
+
 /* Says whether HASH is new, and remembers it. */
 static bool is_new(uint64_t hash) {
-    unsigned i = (unsigned)(hash >> 32) % SEEN;
     hash += hash == 0;
-    while (seen[i] && seen[i] != hash) i = (i + 1) % SEEN;
-    if (seen[i]) return false;
-    seen[i] = hash;
-    limit(++states < SEEN / 4 * 3, "SEEN");
+    uint64_t *slot = slot_of(hash);
+    if (*slot) return false;
+    *slot = hash;
+    if (++states > room / 2) make_room(2 * room);
     return true;
 }
 
@@ -265,8 +281,8 @@ static void start_anew(void) {
     mistaken = false;
     forget_plain();
     free(seen);
-    seen = calloc(SEEN, sizeof *seen); /* pages come when they are used */
-    if (!seen) abort();
+    seen = NULL;
+    make_room(1024);
     for (int i = 0; i < PLACES; i++)
         habits[i].quiet_readers = habits[i].quiet_writers = 0;
 }
