@@ -28,8 +28,9 @@ tour: ready
 
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
-CHECKS   := format ladder guarantees clang docs portable programs mutants
-VARIANTS := plain,asan,tsan,portable
+CHECKS   := format ladder guarantees clang docs portable programs
+CHECKS   += interleave mutants fuzz sim
+VARIANTS := plain,asan,tsan
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
 VARIANTS := portable,portable-asan,portable-tsan
@@ -64,13 +65,6 @@ $(DIFFS): diff-%: python
 	@$(PYTHON) common/tools/diff.py $* $(if $(STAT),--stat) \
 	    $(if $(FULL),--full)
 
-MUTANTS := mutants $(NUMBERS:%=mutants-%)
-.PHONY: $(MUTANTS)
-$(MUTANTS): python
-	@$(PYTHON) common/tools/mutants.py $(subst mutants,,$(subst -,,$@)) \
-	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) \
-	    $(if $(ONLY),--only $(ONLY)) $(if $(KIND),--kind $(KIND))
-
 ##
 ## All stages:
 ##   make all             builds the six stages
@@ -78,7 +72,6 @@ $(MUTANTS): python
 ##   make lift FROM=03    carries a change of stage 3 up through the later ones
 ##   make guarantees      checks that every promise has a test and the reverse
 ##   make format          formats the C sources (clang-format)
-##   make mutants         breaks each stage in small ways; takes an hour or two
 ##   make docs            the book and the reference, as HTML in docs/build/
 ##   make clean           removes all that was built
 
@@ -95,7 +88,62 @@ format:
 docs: deps-docs
 	@$(PYTHON) docs/build.py
 clean:
-	rm -rf stage0*/build docs/build tests/bench/build
+	rm -rf stage0*/build docs/build tests/build tests/*/build
+
+##
+## Deeper, and longer than a check:
+##   make interleave      tries every interleaving of two or three threads of
+##                        stage 3, and what mistakes lead to; WEAK=announce: one
+##   make sim             shards, kernel and faults in one thread, seed after seed;
+##                        SEED=123 replays one, STAGE=04 COUNT=100000
+##   make sim-breakages   breaks the runtime: after how many seeds is it noticed?
+##   make mutants         breaks each stage in small ways; takes an hour or two
+##   make fuzz MIN=10     feeds httpd what nobody would send, for ten minutes
+##   make soak MIN=10     the servers under bad peers, for ten minutes
+##   make matrix          tests under gcc and clang, -O0 to LTO, -m32, AArch64
+##   make valgrind        those with one thread under memcheck
+
+.PHONY: interleave fuzz soak
+interleave: python
+	@$(PYTHON) tests/interleave/run.py $(if $(WEAK),--weak '$(WEAK)')
+
+.PHONY: sim sim-breakages
+# Without SEED: COUNT seeds that are always the same, and as many fresh ones.
+sim:
+	@fresh=$$(date +%s)000; \
+	for stage in $(or $(STAGE),$(if $(SEED),06,04 05 06)); do \
+	    $(MAKE) -sC tests/sim STAGE=$$stage || exit 1; \
+	    sim=$$(echo stage$$stage-*/build/sim/sim); \
+	    for first in $(or $(SEED),1 $$fresh); do \
+	        $$sim $$first $(if $(SEED),,$(or $(COUNT),5000)) || exit 1; \
+	    done; \
+	done
+sim-breakages: python
+	@$(PYTHON) tests/sim/breakages.py $(if $(B),'$(B)')
+
+MUTANTS := mutants $(NUMBERS:%=mutants-%)
+.PHONY: $(MUTANTS)
+$(MUTANTS): python
+	@$(PYTHON) common/tools/mutants.py $(subst mutants,,$(subst -,,$@)) \
+	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(ONLY),--only $(ONLY)) $(if $(KIND),--kind $(KIND))
+
+fuzz: python
+	@nice $(PYTHON) tests/fuzz/run.py --seconds $$(($(or $(MIN),1) * 60)) \
+	    $(if $(SEED),--seed $(SEED))
+soak: python
+	@nice $(PYTHON) tests/soak/run.py --minutes $(or $(MIN),1) \
+	    $(if $(SEED),--seed $(SEED))
+
+.PHONY: matrix valgrind
+# Without MATRIX= all there is, as far as it can be built here.
+MATRIX := O0,plain,O3,lto,clang-O0,clang,clang-O3,clang-lto,m32,arm64
+matrix: python
+	@$(PYTHON) tests/run.py --brief --variants $(MATRIX)
+valgrind: python
+	@command -v valgrind >/dev/null || { \
+	    echo "skipped: no valgrind here ('make deps-bench' installs it)"; \
+	    exit; }; $(PYTHON) tests/run.py --brief --variants valgrind
 
 ##
 ## Its speed:
@@ -116,6 +164,7 @@ bench-instructions: python
 ##   make deps            installs what is missing (apt, dnf, pacman or brew)
 ##   make deps-docs       the same for `make docs`: Doxygen
 ##   make deps-bench      the same for `make bench`: its peers, Valgrind
+##   make deps-matrix     the same for `make matrix`: other compilers, QEMU
 ##
 ## PORTABLE=1 with any of them builds with POSIX alone; V=1 shows the commands.
 
@@ -156,6 +205,15 @@ check-programs:
 	@$(MAKE) -s -C stage06-signals && \
 	    $(PYTHON) tests/programs.py stage06-signals/build
 
+check-fuzz:
+	@$(PYTHON) tests/fuzz/run.py --seconds 6
+check-interleave:
+	@$(PYTHON) tests/interleave/run.py --quick
+check-sim:
+	@[ "$$(uname -s)" = Linux ] || { \
+	    echo "skipped: the simulated machine wants Linux"; exit; }; \
+	    $(MAKE) -s sim COUNT=2000
+
 check-portable:
 	@$(PYTHON) common/tools/portable.py
 
@@ -166,13 +224,16 @@ check-mutants:
 # --- installing what is missing --------------------------------------------
 # All of it is plain sh, since Python may be among what is missing.
 
-.PHONY: deps deps-docs deps-bench ready
+.PHONY: deps deps-docs deps-bench deps-matrix ready
 deps:
 	@eval "$$INSTALLER"; eval "$$STUDENT"; install_missing
 deps-docs:
 	@eval "$$INSTALLER"; eval "$$AUTHOR"; install_missing
 deps-bench:
 	@eval "$$INSTALLER"; eval "$$BENCHER"; install_missing
+deps-matrix:
+	@eval "$$INSTALLER"; eval "$$MATRIX_NEEDS"; install_missing
+	@$(PYTHON) common/tools/foreign.py i386 arm64
 # Before a tour or a check: silent if all is there, content without the rest.
 ready:
 	@eval "$$INSTALLER"; eval "$$STUDENT"; [ -z "$$missing" ] || \
@@ -210,6 +271,19 @@ want 'command -v valgrind' valgrind valgrind valgrind -
 want 'command -v fio' fio fio fio fio
 want 'command -v wrk' wrk - - wrk
 want 'command -v nginx || test -x /usr/sbin/nginx' nginx nginx nginx nginx
+endef
+
+# gcc-multilib and the cross compiler exclude each other, these do not.
+define MATRIX_NEEDS
+version=$$($(CC) -dumpversion)
+need '$(PYTHON) -c "import ctypes"' python3 python3 python python3
+want 'command -v clang' clang clang clang -
+want 'test -e "$$($(CC) -m32 -print-file-name=libgcc.a)"' \
+    gcc-$$version-multilib - - -
+want 'ls /usr/bin/aarch64-linux-gnu-gcc*' gcc-$$version-aarch64-linux-gnu - - -
+want 'test -e /usr/aarch64-linux-gnu/include/stdio.h' \
+    libc6-dev-arm64-cross - - -
+want 'command -v qemu-aarch64' qemu-user - - -
 endef
 
 define INSTALLER
@@ -269,4 +343,4 @@ service nginx stop || :; }" ;;
     fi
 }
 endef
-export STUDENT AUTHOR BENCHER INSTALLER
+export STUDENT AUTHOR BENCHER MATRIX_NEEDS INSTALLER

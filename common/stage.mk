@@ -8,7 +8,8 @@
 #   make VARIANT=asan      the same with AddressSanitizer, into build/asan/
 #   make V=1               shows every command in full
 #
-# Variants: asan, tsan, clang, portable, and pairs such as portable-asan.
+# Variants: asan, tsan, clang, portable, and pairs such as portable-asan. For
+# `make matrix` also O0, O2, O3 and lto, m32 and arm64; valgrind, for that.
 # PORTABLE=1 is another way to say portable: POSIX alone, poll(2) for I/O.
 
 all: examples
@@ -17,7 +18,8 @@ all: examples
 
 space   := $(subst ,, )
 WORDS   := $(subst -, ,$(VARIANT))
-ifneq ($(filter-out plain portable asan tsan clang,$(WORDS)),)
+ifneq ($(filter-out plain portable asan tsan clang O0 O2 O3 lto m32 arm64 \
+    valgrind,$(WORDS)),)
 $(error VARIANT=$(VARIANT) is unknown: asan, tsan, clang or portable, or a \
 pair such as portable-asan)
 endif
@@ -27,15 +29,31 @@ BUILD   := build$(if $(TRAITS),/$(subst $(space),-,$(TRAITS)))
 
 ifneq ($(filter clang,$(TRAITS)),)
 override CC := clang
+else ifneq ($(filter arm64,$(TRAITS)),)
+override CC := $(shell command -v aarch64-linux-gnu-gcc || \
+    ls /usr/bin/aarch64-linux-gnu-gcc-[0-9]* 2>/dev/null | tail -n 1)
 else ifeq ($(origin CC),default)
 CC      := $(if $(shell command -v gcc 2>/dev/null),gcc,cc)
 endif
-CFLAGS  ?= $(if $(filter asan,$(TRAITS)),-O1,-O2) -g
+OPTIMISE := $(firstword $(filter O0 O2 O3,$(TRAITS)))
+# The tests are long, and quick enough without the optimiser; they do as CFLAGS
+# or a trait says where one says something.
+ifeq ($(origin CFLAGS)$(OPTIMISE)$(filter lto,$(TRAITS)),undefined)
+FOR_TESTS := $(if $(filter asan tsan,$(TRAITS)),-O0,-O1)
+endif
+CFLAGS  ?= -$(firstword $(OPTIMISE) $(if $(filter asan,$(TRAITS)),O1,O2)) -g
 
 FLAGS.portable := -D_POSIX_C_SOURCE=200809L
 FLAGS.asan     := -fsanitize=address,undefined -fno-sanitize-recover=all \
                   -fno-omit-frame-pointer
 FLAGS.tsan     := -fsanitize=thread
+FLAGS.lto      := -flto
+LTO_TO_OBJECT   = $(if $(filter clang,$(TRAITS)),,$(if $(filter \
+                  lto,$(TRAITS)),-flinker-output=nolto-rel))
+FLAGS.m32      := -m32 -idirafter /usr/include/x86_64-linux-gnu
+SLOWLY         := -DMINI_TEST_SECONDS=1200
+FLAGS.arm64    := $(SLOWLY)
+FLAGS.valgrind := $(SLOWLY)
 FLAGS   := -std=c11 -Wall -Wextra -Wpedantic -Werror -pthread \
            $(if $(POSIX),,-D_GNU_SOURCE) $(foreach t,$(TRAITS),$(FLAGS.$(t)))
 
@@ -71,11 +89,37 @@ TESTS    := $(foreach n,$(UP_TO),$(if $(wildcard ../tests/stage$(n)_*.c),\
 
 # The test programs' allocations go through tests/harness.c, which can make
 # one fail: a service of GNU ld and lld that Apple's linker does not have.
-WRAPPED := $(if $(filter Darwin,$(SYSTEM)),,malloc calloc realloc free \
-           aligned_alloc posix_memalign)
-WRAP    := $(foreach f,$(WRAPPED),-Wl,--wrap=$(f))
+# So do the runtime's system calls, through tests/faults.c; but not those of the
+# tests, so first of all the runtime alone is linked, to one object.
+RUNTIME := $(LIBRARY)
+ifneq ($(SYSTEM),Darwin)
+RUNTIME := $(BUILD)/tests/runtime.o
+WRAP    := $(foreach f,malloc calloc realloc free aligned_alloc posix_memalign,\
+           -Wl,--wrap=$(f))
+CALLS   := accept accept4 bind close connect eventfd eventfd_read fstat fstatat \
+           fsync getaddrinfo getsockname getsockopt listen openat pipe \
+           poll ppoll pread pthread_create pthread_join pwrite read recv \
+           recvmsg sched_getaffinity sched_setaffinity send sendfile sendmsg \
+           setsockopt shutdown socket write
+ifneq ($(filter uring,$(BACKENDS)),)
+CALLS   += $(addprefix io_uring_,get_probe_ring queue_init_params \
+           register_buf_ring register_buffers register_files_sparse \
+           register_files_update submit submit_and_get_events \
+           submit_and_wait_timeout)
+endif
+endif
+FAULTS   := $(BUILD)/tests/faults.o \
+            $(if $(filter uring,$(BACKENDS)),$(BUILD)/tests/faults_uring.o)
+FOREIGN  := $(patsubst m32,i386,$(filter m32 arm64,$(TRAITS)))
+ifneq ($(FOREIGN),) # common/tools/foreign.py fetches it
+CMOCKA   := $(abspath ../tests/build/cmocka-$(FOREIGN))/usr
+CMOCKA_CFLAGS := -I$(CMOCKA)/include
+CMOCKA_LIBS   := $(wildcard $(CMOCKA)/lib/*/libcmocka.so) \
+                 -Wl,-rpath,$(dir $(wildcard $(CMOCKA)/lib/*/libcmocka.so))
+else
 CMOCKA_CFLAGS := $(shell pkg-config --cflags cmocka 2>/dev/null)
 CMOCKA_LIBS   := $(shell pkg-config --libs cmocka 2>/dev/null || echo -lcmocka)
+endif
 
 # --- the rules -------------------------------------------------------------
 
@@ -85,7 +129,7 @@ say      = @$(if $(QUIET),:,echo "  $(1)  $(NAME)/$(2)")
 compile  = $(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -I. -MMD -MP -c $< -o $@
 link     = $(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS)
 
-.PHONY: all library examples tests backends clean cmocka FORCE
+.PHONY: all library examples tests backends usable clean cmocka FORCE
 .SECONDEXPANSION:
 
 library: $(LIBRARY)
@@ -93,12 +137,19 @@ examples: $(EXAMPLES) $(LIBRARY)
 tests: $(TESTS)
 backends: # tests/run.py asks: which I/O backends this build has
 	@echo $(BACKENDS)
+usable: # and: can this variant be built here?
+	@command -v $(or $(CC),the-compiler) || { echo "no $(TRAITS) compiler"; \
+	    exit 1; }
+	@printf '#include "../tests/harness.h"\nint main(void) { %s; }\n' \
+	    'return _cmocka_run_group_tests("", 0, 0, 0, 0)' | $(CC) $(FLAGS) -I. \
+	    $(CMOCKA_CFLAGS) -x c - -x none $(CMOCKA_LIBS) -o /dev/null
 clean:
 	rm -rf build
 
 # All objects depend on this file, which is new when the compiler, a flag or
 # the list of sources is: so no build mixes two of them.
-CONFIG  := $(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(SOURCES) $(LDLIBS)
+CONFIG  := $(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(SOURCES) $(LDLIBS) \
+           $(CALLS)
 $(BUILD)/config: FORCE
 	@echo '#include <stdio.h>' | $(CC) -E - >/dev/null 2>&1 || { \
 	    echo "$(CC) cannot compile here: run 'make deps' at the top," \
@@ -115,14 +166,15 @@ $(BUILD)/%.o: ../common/%.c $(BUILD)/config
 $(BUILD)/examples/%.o: examples/%.c $(BUILD)/config
 	$(call say,CC,$@)
 	$(compile)
-$(BUILD)/tests/harness.o: ../tests/harness.c $(BUILD)/config | cmocka
+$(BUILD)/tests/harness.o $(FAULTS): $(BUILD)/tests/%.o: ../tests/%.c \
+    $(BUILD)/config | cmocka
 	$(call say,CC,$@)
-	$(compile) $(CMOCKA_CFLAGS)
+	$(compile) $(CMOCKA_CFLAGS) $(FOR_TESTS) -fno-lto
 # stage03.o is made of tests/stage03_<whatever it is about>.c
 $(BUILD)/tests/stage%.o: $$(wildcard ../tests/stage$$*_*.c) $(BUILD)/config \
     | cmocka
 	$(call say,CC,$@)
-	$(compile) $(CMOCKA_CFLAGS)
+	$(compile) $(CMOCKA_CFLAGS) $(FOR_TESTS) -fno-lto
 
 $(LIBRARY): $(OBJECTS)
 	$(call say,AR,$@)
@@ -134,8 +186,14 @@ $(EXAMPLES): $(BUILD)/%: $(BUILD)/examples/%.o $(LIBRARY)
 	$(call say,LD,$@)
 	$(link) $^ $(LDLIBS) -o $@
 
+$(BUILD)/tests/runtime.o: $(OBJECTS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(filter-out -pthread -fs% -fno-%,$(FLAGS)) $(CFLAGS) \
+	    $(LTO_TO_OBJECT) -r -nostdlib \
+	    $(CALLS:%=-Wl,--wrap=%) $^ -o $@
+
 $(TESTS): $(BUILD)/test-%: $(BUILD)/tests/%.o $(BUILD)/tests/harness.o \
-    $(LIBRARY)
+    $(FAULTS) $(RUNTIME)
 	$(call say,LD,$@)
 	$(link) $(WRAP) $^ $(CMOCKA_LIBS) $(LDLIBS) -o $@
 

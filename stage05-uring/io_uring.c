@@ -12,7 +12,8 @@
  * - CQ overflow: the kernel keeps the completions and io_uring_peek_cqe fetches
  *   them when there is room.
  * - EAGAIN of an operation (its descriptor is O_NONBLOCK): wait until it is
- *   ready, start the operation again.
+ *   ready, start the operation again; EINTR of one: start it again. But close
+ *   has closed.
  * - ENOBUFS of a stream: pass it on; lease.c starts it again when a buffer is
  *   back. EMFILE of an accept: pass it on; server.c pauses.
  * - EINVAL, EOPNOTSUPP of a send_zc: start it again as a send. */
@@ -133,7 +134,7 @@ static int fix_file(struct mini_io_shard *io, int fd, bool on) {
     uring->has_files = true;
     error =
         io_uring_register_files_update(&uring->ring, (unsigned)fd, &value, 1);
-    if (error >= 0) uring->fixed[fd] = on;
+    if (error >= 0 || !on) uring->fixed[fd] = on; /* else it stays open */
     return error < 0 ? error : 0;
 }
 
@@ -274,8 +275,7 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
     struct io_uring_sqe *sqe = get_sqe(io);
     io_uring_prep_cancel(sqe, operation, 0);
-    io_uring_sqe_set_data(
-        sqe, NULL); /* nobody waits for the cancel's own end */
+    io_uring_sqe_set_data(sqe, NULL); /* nobody waits for its own end */
 }
 
 /* ---- completion ---- */
@@ -337,9 +337,10 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
         again = false;
     }
     if (operation->op == MINI_OP_STATX && result == 0) take_statx(operation);
-    again |= must_copy(operation, result);
+    again |= must_copy(operation, result) ||
+        (result == -EINTR && operation->op != MINI_OP_CLOSE);
     bool not_ready = result == -EAGAIN && !more;
-    if (operation->cancelled && (again || not_ready || result == -EINTR))
+    if (operation->cancelled && (again || not_ready))
         mini_io_complete(operation, -ECANCELED, false);
     else if (again)
         start(io, operation);

@@ -164,10 +164,12 @@ static int open_acceptor(struct mini_server *server, unsigned shard) {
     bool reuseport = server->options.accept == MINI_ACCEPT_REUSEPORT;
     int fd = mini_listen(server->options.host, server->port, reuseport);
     if (fd < 0) return fd;
+    int port = mini_port_of(fd);
+    if (port < 0) return close(fd), port;
     (void)MINI_CALL(struct mini_acceptor, acceptor, acceptor_poll,
         .options = &server->options, .listener = fd);
     mini_spawn_on(&acceptor->remote, shard, &acceptor->future);
-    server->port = (unsigned)mini_port_of(fd); /* the next ones take the same */
+    server->port = (unsigned)port; /* the next ones take the same */
     server->count++;
     return 0;
 }
@@ -195,6 +197,9 @@ static MINI_POLL(serve_poll) {
     for (unsigned i = 0; i < self->count; i++)
         pending += !mini_drive(&self->acceptors[i].remote.future, cx);
     if (pending > 0) return MINI_PENDING;
+    for (unsigned i = 0; i < self->count; i++)
+        if (!self->acceptors[i].future.resume) /* refused: it never began */
+            close(self->acceptors[i].listener);
     long result = self->acceptors[0].remote.future.result;
     free(self->acceptors);
     return mini_ready(future, result);

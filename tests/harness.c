@@ -5,6 +5,9 @@
  */
 #include "harness.h"
 
+#include "faults.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
 #include <signal.h>
@@ -100,6 +103,30 @@ bool mini_test_alloc_failed(void) { return has_failed; }
 
 long mini_test_live_allocs(void) { return live_blocks; }
 
+/* ---- what the process has ----------------------------------------------- */
+
+int mini_test_descriptors(void) {
+    DIR *listing = opendir("/proc/self/fd");
+    int count = 0;
+
+    if (listing == NULL) return 0;
+    while (readdir(listing) != NULL) count++;
+    closedir(listing);
+    return count;
+}
+
+/* Private ones are not counted: they are libc's, a sanitizer's, or blocks. */
+int mini_test_shared_mappings(void) {
+    FILE *maps = fopen("/proc/self/maps", "r");
+    int count = 0;
+    char flag;
+
+    if (maps == NULL) return 0;
+    while (fscanf(maps, "%*s %*3c%c%*[^\n]", &flag) == 1) count += flag == 's';
+    fclose(maps);
+    return count;
+}
+
 /* ---- standard error, captured ------------------------------------------- */
 
 static FILE *captured; /* where it goes meanwhile, or NULL */
@@ -172,6 +199,7 @@ static void on_alarm(int number) {
     say("\nwatchdog: no end in sight of ");
     say(current->name);
     say(", the program is stopped\n");
+    mini_test_show_fault(say);
     abort();
 }
 
@@ -192,12 +220,21 @@ static int set_up(void **state) {
 static void run(void **state) {
     for (int i = 0; i < CRASHES; i++)
         sigaction(crashes[i], &before_cmocka[i], NULL);
+    int descriptors = mini_test_descriptors();
+    int mappings = mini_test_shared_mappings();
+    long blocks = mini_test_live_allocs();
+
     current->test_func(state);
+    assert_int_equal(mini_test_descriptors(), descriptors);
+    assert_int_equal(mini_test_shared_mappings(), mappings);
+    assert_int_equal(mini_test_live_allocs(), blocks);
 }
 
 static int tear_down(void **state) {
     alarm(0);
     mini_test_fail_alloc_after(-1);
+    mini_test_show_fault(say);
+    mini_test_no_fault();
     if (captured != NULL) {
         show_captured();
         restore_stderr();

@@ -8,12 +8,14 @@
  * - mini_test_fail_alloc_after makes one later allocation fail.
  * - mini_test_capture_begin and _end catch what a piece of code says on
  *   standard error.
+ * - faults.h makes system calls fail.
  *
  * A test is a function g<section>_<number>_<words>(void **state), for example
  * g1_2_yield_goes_behind: the name says which guarantee (G1.2) it holds the
  * runtime to. A test that runs longer than MINI_TEST_SECONDS ends the program
  * with a message that names it; so does a crash. Each test begins with no
- * failing allocation set and nothing captured.
+ * failing allocation set and nothing captured, and must end with as many
+ * descriptors, shared mappings and blocks of memory as there were.
  */
 #ifndef MINI_TEST_HARNESS_H
 #define MINI_TEST_HARNESS_H
@@ -51,7 +53,9 @@
 #endif
 
 /** How long one test may take, in seconds. */
+#ifndef MINI_TEST_SECONDS
 #define MINI_TEST_SECONDS 120
+#endif
 
 /**
  * Runs the tests whose name fits the arguments.
@@ -95,6 +99,12 @@ bool mini_test_alloc_failed(void);
  * it before and after: libc's own blocks, freed by a test, count as -1.
  */
 long mini_test_live_allocs(void);
+
+/** How many descriptors this process has, and how many mappings of memory that
+ * it shares with the kernel or others, such as a ring. 0 where there is no
+ * /proc. */
+int mini_test_descriptors(void);
+int mini_test_shared_mappings(void);
 
 /**
  * From here to mini_test_capture_end standard error (descriptor 2) goes into a

@@ -10,7 +10,9 @@
 
 The tests of stage N run on every stage from N on; on stages that have I/O once
 for each backend (MINI_IO). Under tsan only the tests of stage 3 and later run:
-the earlier ones have one thread. A test that fails is shown with the text of
+the earlier ones have one thread; under valgrind only these. m32 and arm64 are
+for the stages without I/O, 1 to 4. A variant that cannot be built here counts
+as skipped. A test that fails is shown with the text of
 the guarantee it is named after. A program that crashes or hangs fails the test
 it was in, and a new process runs those that follow.
 
@@ -36,6 +38,7 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PROGRAM_SECONDS = 300  # the whole of one program; a test alone has 120
+SLOW_SECONDS = 3000  # the same where each instruction is interpreted
 MAKE = os.environ.get("MAKE") or shutil.which("gmake") or "make"
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
 
@@ -181,12 +184,28 @@ def build(stage, variant, programs):
     result = make(stage, variant, *dict.fromkeys(targets))
     spent = time.monotonic() - started
     if result.returncode == 0:
-        print(f"stage{stage}  built        {variant:<13} {spent:30.1f} s",
-              flush=True)
+        if not options.brief:
+            print(f"stage{stage}  built        {variant:<13} {spent:30.1f} s",
+                  flush=True)
         return True
     print(f"stage{stage}  {variant}: the build FAILED\n{result.stdout}",
           flush=True)
     return False
+
+
+def reason_against(variant, stage):
+    """Why this machine cannot build and run a variant, or None."""
+    runner = emulator(variant)
+    if runner and not shutil.which(runner[0]):
+        return f"no {runner[0]} here"
+    if re.fullmatch("(plain|portable|asan|tsan|-)+", variant):
+        return None  # if these cannot be built that is a failure
+    result = make(stage, variant, "usable")
+    lines = [line for line in result.stdout.splitlines()
+             if "error" in line or "cannot" in line or "no " in line]
+    if result.returncode == 0:
+        return None
+    return (lines or [f"status {result.returncode}"])[0].strip()
 
 
 def backends(stage, variant):
@@ -205,8 +224,27 @@ def backends(stage, variant):
 RUNNING = set()  # processes: each leads a group of its own
 
 
+# What runs the program. Valgrind ends it with the first error, so that the
+# test in which that was fails; run() goes on with the next.
+EMULATORS = {
+    "valgrind": ["valgrind", "-q", "--error-exitcode=99",
+                 "--exit-on-first-error=yes", "--leak-check=full",
+                 "--show-leak-kinds=definite",
+                 "--errors-for-leak-kinds=definite"],
+    "arm64": ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
+}
+
+
+def emulator(variant):
+    for word in variant.split("-"):
+        if word in EMULATORS:
+            return EMULATORS[word]
+    return []
+
+
 def command(program, *arguments):
     start = FIXED_ADDRESSES if program.variant.endswith("tsan") else []
+    start = start + emulator(program.variant)
     return start + ["./" + program.path, *arguments]
 
 
@@ -236,7 +274,7 @@ def execute(program, arguments, seconds):
             if status < 0:
                 fate = f"was ended by {signal.Signals(-status).name}"
         except subprocess.TimeoutExpired:
-            fate = f"was killed: not done after {PROGRAM_SECONDS} s"
+            fate = f"was killed: not done after {seconds:.0f} s"
         kill_group(process)
         status = process.wait()
         RUNNING.discard(process)
@@ -263,9 +301,10 @@ def read_results(program, output):
 def run(program, pattern):
     """Runs a program to its end, in more than one process if it crashes."""
     started = time.monotonic()
+    limit = SLOW_SECONDS if emulator(program.variant) else PROGRAM_SECONDS
     after = []
     while True:
-        left = PROGRAM_SECONDS - (time.monotonic() - started)
+        left = limit - (time.monotonic() - started)
         output, status, fate = execute(
             program, after + [pattern or "*"], max(left, 1))
         program.output += output
@@ -340,7 +379,8 @@ def explain(program):
             print("  it did not run")
         elif name in program.fate:
             print("  " + program.fate[name])
-        print(f"  again: {variable}{program.path} {name}")
+        again = " ".join([*emulator(program.variant), program.path, name])
+        print(f"  again: {variable}{again}")
     if program.trouble:
         print(f"\n  FAILED after its tests: the program {program.trouble}")
         show(program.output.rpartition("\n[=====")[2].partition("\n")[2])
@@ -352,10 +392,27 @@ def show(text):
         print("    | " + line)
 
 
+def record(program):
+    """For `make guarantees`, which says where each promise was seen to hold."""
+    folder = f"{ROOT}/tests/build/ran"
+    path = (f"{folder}/{program.stage}-{program.tests}-{program.variant}-"
+            f"{program.backend or 'none'}")
+    os.makedirs(folder, exist_ok=True)
+    outcomes = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            outcomes = dict(line.split() for line in file)
+    outcomes.update(program.outcome)
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{name} {outcome}\n"
+                        for name, outcome in outcomes.items())
+
+
 def report(program):
     count = program.count()
-    print(f"{program.title()}  {count.cell():<24} {program.seconds:6.1f} s",
-          flush=True)
+    if not options.brief:
+        print(f"{program.title()}  {count.cell():<24} {program.seconds:6.1f} s",
+              flush=True)
     if count[FAILED]:
         explain(program)
 
@@ -402,7 +459,11 @@ def plan(stages, variants):
     for variant in variants:
         for stage in stages:
             first = 3 if variant.endswith("tsan") else 1
-            numbers = [f"{n:02}" for n in range(first, int(stage) + 1)]
+            last = 2 if "valgrind" in variant else int(stage)
+            if int(stage) > 4 and re.search("m32|arm64", variant):
+                continue
+            numbers = [f"{n:02}" for n in range(first, last + 1)
+                       if n <= int(stage)]
             programs = [Program(stage, n, variant, "") for n in numbers
                         if glob.glob(f"{ROOT}/tests/stage{n}_*.c")]
             if programs:
@@ -437,6 +498,11 @@ def run_variant(variant, matrix, pattern, ring_refused, cells):
         if of != variant:
             continue
         cell = cells[stage, variant] = Count()
+        why = reason_against(variant, stage)
+        if why:
+            print(f"stage{stage}  {variant:<13}  SKIPPED: {why}", flush=True)
+            cell.add(Count(skipped=1))
+            continue
         if not build(stage, variant, programs):
             cell.add(Count(failed=len(programs)))
             continue
@@ -453,15 +519,20 @@ def run_variant(variant, matrix, pattern, ring_refused, cells):
     alone = [p for p in ready if wants_all_cpus(p)]
     run_programs([p for p in ready if p not in alone], 2, pattern, cells)
     run_programs(alone, 1, pattern, cells)
+    for stage in sorted({p.stage for p in ready} if options.brief else ()):
+        seconds = sum(p.seconds for p in ready if p.stage == stage)
+        print(f"stage{stage}  {variant:<13} {cells[stage, variant].cell():<24}"
+              f" {seconds:6.1f} s", flush=True)
     return known
 
 
 def wants_all_cpus(program):
-    """Two at once do not disturb each other much; under tsan they would, and
-    so would threads that only pass the time to each other (stage 3's tests,
-    without I/O): beside another program they take ten times as long."""
-    return program.variant.endswith("tsan") or (
-        program.tests == "03" and not program.backend)
+    """Two at once do not disturb each other much; but threads that only pass
+    the time to each other would (stage 3's tests without I/O, and shards under
+    tsan): beside another program they take ten times as long."""
+    if program.variant.endswith("tsan"):
+        return program.tests in ("03", "04")
+    return program.tests == "03" and not program.backend
 
 
 def run_programs(programs, jobs, pattern, cells):
@@ -470,6 +541,7 @@ def run_programs(programs, jobs, pattern, cells):
         try:
             for program in pool.map(lambda p: run(p, pattern), programs):
                 cells[program.stage, program.variant].add(program.count())
+                record(program)
                 report(program)
         except BaseException:  # Ctrl-C above all
             pool.shutdown(wait=False, cancel_futures=True)
@@ -493,8 +565,12 @@ def arguments():
     parser.add_argument("stages", nargs="*", metavar="STAGE",
                         help="01 to 06; all if none is given")
     parser.add_argument("--variants", default="plain", metavar="V,V",
-                        help="plain, asan, tsan, clang, portable, or a pair "
-                        "such as portable-asan")
+                        help="plain, asan, tsan, clang, portable, O0, O3, "
+                        "lto, m32, arm64, valgrind, or a pair such as "
+                        "portable-asan")
+    parser.add_argument("--brief", action="store_true",
+                        help="one line for each stage and variant, failures, "
+                        "and how long all took")
     parser.add_argument("--match", metavar="PATTERN",
                         help="only tests whose name has, or fits, PATTERN")
     parser.add_argument("--also", action="append", default=[],
@@ -505,7 +581,7 @@ def arguments():
 
 
 def main():
-    options = arguments()
+    started = time.monotonic()
     stages = [s.zfill(2) for s in options.stages]
     stages = stages or [f"{n:02}" for n in range(1, 7)]
     variants = options.variants.split(",")
@@ -526,6 +602,8 @@ def main():
         print("  " + "\n  ".join(known or ["none"]), file=sys.stderr)
         return 2
     print_table(stages, variants, cells)
+    if options.brief:
+        print(f"this took {(time.monotonic() - started) / 60:.0f} minutes")
     print(total)
     return 1 if total[FAILED] else 0
 
@@ -533,6 +611,7 @@ def main():
 FIXED_ADDRESSES = fixed_addresses()
 
 if __name__ == "__main__":
+    options = arguments()
     try:
         sys.exit(main())
     except KeyboardInterrupt:

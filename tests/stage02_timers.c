@@ -10,15 +10,19 @@
  * happens: "a7@20 " for the result 7 of what is called a, x instead of a number
  * for -ECANCELED and t for -ETIMEDOUT.
  */
+#include "faults.h"
 #include "harness.h"
 
 #include "miniss.h"
+
+#include "../common/platform.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -248,6 +252,39 @@ static MINI_POLL(prepares_a_sleep) {
 static void g2_1_a_sleep_counts_from_its_first_poll(void **state) {
     (void)state;
     assert_int_equal(play(prepares_a_sleep), 0);
+}
+
+/* A wait that the system cuts short is taken up again, once for each time. */
+static bool main_has_begun;
+
+static MINI_POLL(sleeps_thrice) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    main_has_begun = true;
+    for (self->i = 0; self->i < 3; self->i++) {
+        self->start = wall_clock();
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS / 4));
+        if (MINI_RESULT != 0) MINI_RETURN(1);
+        if (wall_clock() < self->start + MINI_MS / 4) MINI_RETURN(2);
+    }
+    MINI_END(mini_stats()->waits > 8 ? 3 : 0);
+}
+
+static long sleep_thrice(void) {
+    main_has_begun = false;
+    return play_in_real_time(sleeps_thrice);
+}
+
+static void slept(long result, const struct mini_test_fault *fault) {
+    assert_int_equal(result, main_has_begun ? 0 : -fault->error);
+}
+
+static void g2_1_a_wait_that_fails_is_not_the_end_of_it(void **state) {
+    (void)state;
+    long failed = mini_test_each_fault(sleep_thrice, slept);
+
+    if (failed == 0) skip(); /* where no call can be made to fail */
+    assert_in_range(failed, 6, 1000);
 }
 
 /* A wake before its time is no reason to end. */
@@ -1406,6 +1443,27 @@ static void g2_8_one_wait_for_one_deadline(void **state) {
     assert_int_equal(scene.stats.polls, 2);
 }
 
+/* What the wait is made of; a signal ends it before its time. */
+static void on_tick(int number) { (void)number; }
+
+static void g2_8_a_wait_is_as_long_as_asked(void **state) {
+    struct sigaction ticks = {.sa_handler = on_tick}, before;
+    struct itimerval often = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
+
+    (void)state;
+    errno = EIO; /* of something else */
+    assert_int_equal(mini_poll_fds(NULL, 0, 0), 0);
+    alarm(0); /* which may be the same clock */
+    sigaction(SIGALRM, &ticks, &before);
+    setitimer(ITIMER_REAL, &often, NULL);
+    int seconds = mini_poll_fds(NULL, 0, 7 * MINI_SECOND);
+    int for_ever = mini_poll_fds(NULL, 0, MINI_FOREVER);
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    assert_int_equal(seconds, -EINTR);
+    assert_int_equal(for_ever, -EINTR);
+}
+
 /* The row's side of the bargain with the executor; see struct mini_poller. */
 static MINI_POLL(asks_the_row) {
     const struct mini_poller *row = &mini_timer_poller;
@@ -1511,6 +1569,7 @@ static void g1_13_timers_in_any_order(void **state) {
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_1_real_sleep_is_not_early),
     cmocka_unit_test(g2_1_a_sleep_counts_from_its_first_poll),
+    cmocka_unit_test(g2_1_a_wait_that_fails_is_not_the_end_of_it),
     cmocka_unit_test(g2_1_woken_early_it_sleeps_on),
     cmocka_unit_test(g2_2_virtual_sleep_is_exact),
     cmocka_unit_test(g2_2_virtual_time_waits_for_work),
@@ -1549,6 +1608,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_7_ends_with_the_run),
     cmocka_unit_test(g2_8_an_idle_runtime_sleeps),
     cmocka_unit_test(g2_8_one_wait_for_one_deadline),
+    cmocka_unit_test(g2_8_a_wait_is_as_long_as_asked),
     cmocka_unit_test(g2_8_the_row_says_what_it_did_and_until_when),
     cmocka_unit_test(g1_2_yielding_does_not_stop_time),
     cmocka_unit_test(g1_5_the_dump_names_timers),

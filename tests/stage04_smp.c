@@ -8,6 +8,7 @@
  * is. Most runs have `blink` in front of every sleep, so that a shard which
  * looks too little before it sleeps misses something soon.
  */
+#include "faults.h"
 #include "harness.h"
 
 #include "miniss.h"
@@ -235,8 +236,8 @@ static MINI_POLL(count_all) {
 
     MINI_BEGIN;
     MINI_AWAIT(mini_map_reduce(&self->broadcast, which_shard, NULL, add, 0));
-    EXPECT(
-        MINI_RESULT == (long)mini_shard_count() * (mini_shard_count() - 1) / 2);
+    EXPECT(MINI_RESULT ==
+        (long)mini_shard_count() * (long)(mini_shard_count() - 1) / 2);
     MINI_END(mini_shard_count());
 }
 
@@ -258,7 +259,7 @@ static MINI_POLL(ask_all_shards) {
     MINI_BEGIN;
     EXPECT(mini_this_shard() == 0);
     for (self->n = 0; self->n < 3; self->n++) {
-        for (self->i = 0; self->i < mini_shard_count(); self->i++) {
+        for (self->i = 0; self->i < (long)mini_shard_count(); self->i++) {
             MINI_AWAIT(mini_submit_to(&self->call, self->i, which_shard, NULL));
             EXPECT(MINI_RESULT == self->i && mini_this_shard() == 0);
             MINI_AWAIT(
@@ -1403,7 +1404,7 @@ static MINI_POLL(call_all_often) {
     for (self->n = 0; self->n < 100; self->n++) {
         MINI_AWAIT(mini_submit_to(
             &self->call, self->n % self->shard, which_shard, NULL));
-        EXPECT(MINI_RESULT == self->n % self->shard);
+        EXPECT(MINI_RESULT == self->n % (long)self->shard);
         EXPECT(mini_this_shard() == 0);
     }
     MINI_END(self->shard);
@@ -1856,7 +1857,7 @@ static MINI_POLL(meet_at_barrier) {
     self->n = *(unsigned *)self->argument;
     MINI_AWAIT(
         mini_submit_to(&self->call, shards - 1, make_barrier, self->argument));
-    for (unsigned i = 0; i < self->n; i++) {
+    for (int i = 0; i < self->n; i++) {
         members[i] = MINI_FRAME(
             struct member, member, .parties = self->n, .seed = i + 1);
         futures[i] =
@@ -1864,7 +1865,7 @@ static MINI_POLL(meet_at_barrier) {
     }
     MINI_AWAIT(mini_join_all(&self->all, futures, self->n));
     EXPECT(MINI_RESULT == 0);
-    for (unsigned i = 0; i < self->n; i++) last += members[i].last;
+    for (int i = 0; i < self->n; i++) last += members[i].last;
     EXPECT(last == ROUNDS); /* one in each round */
     MINI_END(0);
 }
@@ -2147,7 +2148,7 @@ static MINI_POLL(pass_on) {
 
     MINI_BEGIN;
     MINI_AWAIT(mini_submit_to(&self->call, next, which_shard, NULL));
-    EXPECT(MINI_RESULT == next);
+    EXPECT(MINI_RESULT == (long)next);
     MINI_END(0);
 }
 
@@ -2276,6 +2277,67 @@ static void g1_11_a_start_without_memory(void **state) {
     }
 }
 
+/* A little of all that shards do. */
+struct rounds {
+    struct mini_future future;
+    struct mini_call call;
+    struct mini_remote remote;
+    struct mini_timeout timeout;
+    struct mini_sleep sleep;
+    unsigned shard, wrong;
+};
+
+static long where_am_i(void *argument) {
+    (void)argument;
+    return mini_this_shard();
+}
+
+static MINI_POLL(makes_rounds) {
+    struct rounds *self = MINI_SELF(struct rounds);
+    MINI_BEGIN;
+    mains_begun++;
+    for (self->shard = 0; self->shard < mini_shard_count(); self->shard++) {
+        MINI_AWAIT(mini_submit_to(&self->call, self->shard, where_am_i, NULL));
+        self->wrong += MINI_RESULT != (long)self->shard;
+        MINI_AWAIT(mini_timeout(&self->timeout,
+            mini_spawn_on(&self->remote, self->shard,
+                mini_sleep(&self->sleep, MINI_SECOND)),
+            1));
+        self->wrong += MINI_RESULT != -ETIMEDOUT;
+    }
+    MINI_END(self->wrong);
+}
+
+static long make_rounds(void) {
+    static struct rounds self;
+    struct mini_options options = options_of(3, 0);
+    char text[4000];
+
+    self = (struct rounds){.future = MINI_FUTURE(makes_rounds, "rounds")};
+    mains_begun = 0;
+    mini_test_capture_begin();
+    long result = mini_run(&self.future, &options);
+
+    mini_test_capture_end(text, sizeof text);
+    return result;
+}
+
+static void began_and_went_on(
+    long result, const struct mini_test_fault *fault) {
+    if (mains_begun == 0)
+        assert_did_not_start(result, -fault->error);
+    else
+        assert_int_equal(result, 0);
+}
+
+static void g4_6_any_system_call_may_fail(void **state) {
+    (void)state;
+    long failed = mini_test_each_fault(make_rounds, began_and_went_on);
+
+    if (failed == 0) skip(); /* where no call can be made to fail */
+    assert_in_range(failed, 10, 10000);
+}
+
 /* With each number of descriptors from too few to enough. */
 static void g4_6_a_start_without_descriptors(void **state) {
     struct rlimit limit, low;
@@ -2369,7 +2431,7 @@ static MINI_POLL(look_where_shards_are) {
     struct kit *self = MINI_SELF(struct kit);
 
     MINI_BEGIN;
-    for (self->i = 0; self->i < mini_shard_count(); self->i++) {
+    for (self->i = 0; self->i < (long)mini_shard_count(); self->i++) {
         MINI_AWAIT(
             mini_submit_to(&self->call, self->i, place_of_this_thread, NULL));
         if (mini_shard_count() > 1)
@@ -2460,6 +2522,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g1_5_a_timer_anywhere_is_no_deadlock),
     TEST(g1_5_a_channel_anywhere_is_no_deadlock),
     TEST(g1_11_a_start_without_memory),
+    TEST(g4_6_any_system_call_may_fail),
     TEST(g4_6_a_start_without_descriptors),
     TEST(g4_6_a_start_without_threads),
     TEST(g4_6_the_callers_cpus_are_as_before),

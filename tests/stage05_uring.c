@@ -17,6 +17,7 @@
  * by a seccomp filter, in a child process; where there is none those tests are
  * skipped.
  */
+#include "faults.h"
 #include "harness.h"
 
 #include "miniss.h"
@@ -145,8 +146,9 @@ static void check_notes(const long *expected, size_t count, int line) {
 
 static int open_files(void) {
     long limit = sysconf(_SC_OPEN_MAX);
-    int count = 0;
+    int count = mini_test_descriptors();
 
+    if (count > 0) return count;
     if (limit < 0 || limit > 16384) limit = 16384;
     for (int fd = 0; fd < (int)limit; fd++) count += fcntl(fd, F_GETFD) >= 0;
     return count;
@@ -3130,6 +3132,42 @@ static void g5_5_a_server_that_cannot_listen_on_all_shards(void **state) {
     assert_notes(-EMFILE);
 }
 
+/* The acceptors are refused before their first poll: who closes what they were
+ * to listen on? */
+static mini_poll never_begun(
+    struct mini_future *future, struct mini_context cx) {
+    static struct mini_server server;
+    struct script *self = MINI_SELF(struct script);
+    struct mini_server_options options = {
+        .accept = (enum mini_accept_policy)self->i,
+        .frame = sizeof(struct session),
+        .serve = serve};
+    struct mini_context cancel = {cx.task, true};
+    long before = open_files();
+
+    NOTE(mini_server_open(&server, &options));
+    NOTE(mini_serve(&server)->poll(&server.future, cancel));
+    NOTE(server.future.result);
+    NOTE(open_files() - before);
+    return mini_ready(future, 0);
+}
+
+static void g5_7_a_server_that_never_began_leaves_no_listener(void **state) {
+    int shared = mini_listen(NULL, 0, true);
+
+    (void)state;
+    for (int policy = MINI_ACCEPT_SPREAD; policy <= MINI_ACCEPT_REUSEPORT;
+         policy++) {
+        struct script self =
+            MINI_FRAME(struct script, never_begun, .i = policy);
+
+        if (policy == MINI_ACCEPT_REUSEPORT && shared == -EOPNOTSUPP) break;
+        check_equal(run(&self.future, real_clock(2)), 0);
+        assert_notes(0, MINI_READY, -ECANCELED, 0);
+    }
+    if (shared >= 0) close(shared);
+}
+
 /* ---- the end of a server ------------------------------------------------ */
 
 struct farewell {
@@ -4846,6 +4884,7 @@ static mini_poll file_errors_script(
     NOTE((long)self->io.done);
     STEP(mini_write_all(&self->io, self->other, "no", 2, -1));
     STEP(mini_close(&self->io, self->other));
+    self->other = 9999; /* that number may be somebody else's by now */
     STEP(mini_close(&self->io, self->other));
     STEP(mini_read_exact(&self->io, self->dir, self->back, 5, 0));
     STEP(mini_fsync(&self->io, self->other));
@@ -8103,6 +8142,423 @@ static void g5_3_short_transfers_are_gone_on_with(void **state) {
 
 #endif
 
+/* ---- each system call fails in turn ------------------------------------- */
+
+/* Errands that have nothing in common, at the same time: the call that fails
+ * spoils one of them, which is told so, and none of the others. */
+enum {
+    PLAIN_TALK,
+    STREAM_TALK,
+    CONNECTIONS,
+    FILE_WORK,
+    DATAGRAMS,
+    CALLS,
+    CANCELS,
+    CHORES
+};
+enum { CHORE_BYTES = 64 };
+
+struct chore {
+    struct mini_future future;
+    struct mini_io io;
+    struct mini_accept_stream accepts;
+    struct mini_recv_stream receives;
+    struct mini_datagram out, in;
+    struct mini_send_file send_file;
+    struct mini_statx look;
+    struct mini_timeout timeout;
+    struct mini_join join;
+    struct mini_task *task;
+    struct sockaddr_in address;
+    struct chore *partner;
+    int kind, fd[3], i;
+    size_t got;
+    long result;
+    char bytes[CHORE_BYTES], back[CHORE_BYTES];
+};
+
+/* Awaits what must not fail, or ends with its error. */
+#define DO(awaited) \
+    do { \
+        MINI_AWAIT(awaited); \
+        if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT); \
+    } while (0)
+
+static bool came_back(struct chore *self) {
+    return memcmp(self->bytes, self->back, CHORE_BYTES) == 0;
+}
+
+/* Gives back what comes; by way of leased buffers, without a copy. */
+static mini_poll answers(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+    struct mini_recv_stream *stream = &self->receives;
+
+    MINI_BEGIN;
+    mini_recv_stream(stream, self->fd[1]);
+    for (;;) {
+        if (self->kind == PLAIN_TALK) {
+            DO(mini_recv(&self->io, self->fd[1], self->back, CHORE_BYTES));
+            if (MINI_RESULT == 0) break;
+            DO(mini_send_all(
+                &self->io, self->fd[1], self->back, (size_t)MINI_RESULT));
+            continue;
+        }
+        MINI_AWAIT(mini_recv_next(stream));
+        if (MINI_RESULT <= 0) break;
+        MINI_AWAIT(mini_send_zc(&stream->lease->io, self->fd[1],
+            stream->lease->data, stream->lease->length));
+        mini_lease_return(stream->lease);
+        if (MINI_RESULT < 0) break;
+    }
+    self->result = MINI_RESULT;
+    MINI_AWAIT_SHIELDED(mini_recv_end(stream));
+    MINI_END(self->result);
+}
+
+/* Whoever ends shuts the connection, so that the other one does, too. */
+static mini_poll answer_and_shut(
+    struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    MINI_AWAIT(MINI_CALL(struct chore, self->partner, answers,
+        .kind = self->kind, .fd = {self->fd[0], self->fd[1]}));
+    shutdown(self->fd[1], SHUT_RDWR);
+    MINI_END(MINI_RESULT);
+}
+
+static mini_poll asks(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 2; self->i++) {
+        memset(self->bytes, 'a' + self->i, CHORE_BYTES);
+        DO(mini_send_all(&self->io, self->fd[0], self->bytes, CHORE_BYTES));
+        for (self->got = 0; self->got < CHORE_BYTES;) {
+            DO(mini_recv(&self->io, self->fd[0], self->back + self->got,
+                CHORE_BYTES - self->got));
+            if (MINI_RESULT == 0) MINI_RETURN(-EPIPE);
+            self->got += (size_t)MINI_RESULT;
+        }
+        if (!came_back(self)) MINI_RETURN(-EBADMSG);
+    }
+    DO(mini_shutdown_socket(&self->io, self->fd[0], SHUT_WR));
+    DO(mini_recv(&self->io, self->fd[0], self->back, 1));
+    MINI_END(MINI_RESULT);
+}
+
+static mini_poll talk(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+    static struct chore asker[2], answerer[2];
+
+    MINI_BEGIN;
+    self->task = MINI_SPAWN(struct chore, answer_and_shut, .kind = self->kind,
+        .fd = {self->fd[0], self->fd[1]}, .partner = &answerer[self->kind]);
+    MINI_AWAIT(MINI_CALL(struct chore, &asker[self->kind], asks,
+        .fd = {self->fd[0], self->fd[1]}));
+    self->result = MINI_RESULT;
+    shutdown(self->fd[0], SHUT_RDWR);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    MINI_END(self->result < 0 ? self->result : MINI_RESULT);
+}
+
+/* A connection that could not be taken is there to be taken the next time. */
+static mini_poll connections(
+    struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    self->fd[0] = mini_listen(NULL, 0, false);
+    if (self->fd[0] < 0) MINI_RETURN(self->fd[0]);
+    int port = mini_port_of(self->fd[0]);
+    if (port < 0) MINI_RETURN(port);
+    self->address = loopback((unsigned)port);
+    self->fd[1] = socket(AF_INET, SOCK_STREAM, 0);
+    DO(mini_connect(&self->io, self->fd[1],
+        (const struct sockaddr *)&self->address, sizeof self->address));
+    mini_accept_stream(&self->accepts, self->fd[0]);
+    for (; self->i < 2; self->i++) {
+        MINI_AWAIT(mini_accept_next(&self->accepts));
+        if (MINI_RESULT >= 0) break;
+    }
+    self->fd[2] = (int)MINI_RESULT;
+    MINI_AWAIT_SHIELDED(mini_accept_end(&self->accepts));
+    if (self->fd[2] < 0) MINI_RETURN(self->fd[2]);
+    DO(mini_shutdown_socket(&self->io, self->fd[2], SHUT_WR));
+    DO(mini_recv(&self->io, self->fd[1], self->back, 1));
+    self->i = self->fd[2];
+    self->fd[2] = -1;
+    MINI_AWAIT_SHIELDED(mini_close(&self->io, self->i));
+    MINI_END(MINI_RESULT);
+}
+
+/* In memory, where there is that: fsync takes long on a disk. */
+static char chore_file[64];
+
+static mini_poll file_work(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    memset(self->bytes, 'f', CHORE_BYTES);
+    DO(mini_openat(
+        &self->io, AT_FDCWD, chore_file, O_RDWR | O_CREAT | O_EXCL, 0600));
+    self->fd[2] = (int)MINI_RESULT;
+    unlink(chore_file);
+    DO(mini_write_all(&self->io, self->fd[2], self->bytes, CHORE_BYTES, 0));
+    DO(mini_fsync(&self->io, self->fd[2]));
+    DO(mini_statx(&self->look, self->fd[2], ""));
+    if (self->look.size != CHORE_BYTES) MINI_RETURN(-EBADMSG);
+    DO(mini_read_exact(&self->io, self->fd[2], self->back, CHORE_BYTES, 0));
+    if (!came_back(self)) MINI_RETURN(-EBADMSG);
+    memset(self->back, 0, CHORE_BYTES);
+    DO(mini_send_file(
+        &self->send_file, self->fd[0], self->fd[2], 0, CHORE_BYTES));
+    DO(mini_read_exact(&self->io, self->fd[1], self->back, CHORE_BYTES, -1));
+    if (!came_back(self)) MINI_RETURN(-EBADMSG);
+    future->result = mini_fix_file(self->fd[2], true);
+    if (MINI_RESULT == 0)
+        future->result = mini_fix_buffer(self->back, CHORE_BYTES);
+    if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+    MINI_AWAIT(
+        mini_read_fixed(&self->io, self->fd[2], self->back, CHORE_BYTES, 0));
+    mini_fix_buffer(NULL, 0);
+    if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+    self->i = self->fd[2];
+    self->fd[2] = -1;
+    MINI_AWAIT_SHIELDED(mini_close(&self->io, self->i));
+    MINI_END(MINI_RESULT);
+}
+
+static mini_poll datagrams(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+    socklen_t size = sizeof self->address;
+
+    MINI_BEGIN;
+    memset(self->bytes, 'd', CHORE_BYTES);
+    self->fd[0] = mini_bind(NULL, 0, SOCK_DGRAM, false);
+    if (self->fd[0] < 0) MINI_RETURN(self->fd[0]);
+    getsockname(self->fd[0], (struct sockaddr *)&self->address, &size);
+    DO(mini_send_to(&self->out, self->fd[0], self->bytes, CHORE_BYTES,
+        (const struct sockaddr *)&self->address, sizeof self->address));
+    DO(mini_recv_from(&self->in, self->fd[0], self->back, CHORE_BYTES));
+    MINI_END(came_back(self) ? 0 : -EBADMSG);
+}
+
+static long seven(void *argument) {
+    (void)argument;
+    return 7;
+}
+
+static mini_poll calls(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    DO(mini_offload(&self->io, seven, NULL));
+    MINI_END(MINI_RESULT == 7 ? 0 : -EBADMSG);
+}
+
+/* What is cancelled has taken nothing. */
+static mini_poll cancels(struct mini_future *future, struct mini_context cx) {
+    struct chore *self = MINI_SELF(struct chore);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_timeout(&self->timeout,
+        mini_recv(&self->io, self->fd[0], self->back, CHORE_BYTES), MINI_MS));
+    if (MINI_RESULT != -ETIMEDOUT) MINI_RETURN(MINI_RESULT);
+    raw_send(self->fd[1], "!", 1);
+    DO(mini_recv(&self->io, self->fd[0], self->back, CHORE_BYTES));
+    MINI_END(MINI_RESULT == 1 ? 0 : -EBADMSG);
+}
+
+static struct household {
+    struct mini_future future;
+    struct chore chores[CHORES];
+    struct mini_task *tasks[CHORES];
+    struct mini_join join;
+    long results[CHORES];
+    int i;
+    bool begun;
+} household;
+
+static mini_poll keep_house(
+    struct mini_future *future, struct mini_context cx) {
+    static mini_poll (*const polls[])(
+        struct mini_future *, struct mini_context) = {
+        talk, talk, connections, file_work, datagrams, calls, cancels};
+    struct household *self = MINI_SELF(struct household);
+
+    MINI_BEGIN;
+    self->begun = true;
+    for (int i = 0; i < CHORES; i++) {
+        struct chore *chore = &self->chores[i];
+
+        *chore =
+            MINI_FRAME(struct chore, polls[i], .kind = i, .fd = {-1, -1, -1});
+        if (i != CONNECTIONS && i != DATAGRAMS)
+            open_pair(UNIX_SOCKETS, false, chore->fd);
+        self->tasks[i] = background(&chore->future);
+    }
+    for (self->i = 0; self->i < CHORES; self->i++) {
+        MINI_AWAIT(mini_join(&self->join, self->tasks[self->i]));
+        self->results[self->i] = MINI_RESULT;
+    }
+    for (int i = 0; i < CHORES; i++)
+        for (int j = 0; j < 3; j++)
+            if (self->chores[i].fd[j] >= 0) close(self->chores[i].fd[j]);
+    MINI_END(0);
+}
+
+static long keep_a_house(void) {
+    char text[4096];
+
+    household =
+        (struct household){.future = MINI_FUTURE(keep_house, "keep_house")};
+    snprintf(chore_file, sizeof chore_file, "%s/miniss-test-%ld",
+        access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid());
+    mini_test_capture_begin();
+    long result = run(&household.future, virtual_clock());
+
+    mini_test_capture_end(text, sizeof text);
+    return result;
+}
+
+/* Nobody hears of what is tried again; but close has closed, and there may be
+ * no thread to be had. */
+static bool is_tried_again(const struct mini_test_fault *fault) {
+    if (!fault->call || strcmp(fault->call, "close") == 0 ||
+        strcmp(fault->call, "pthread_create") == 0)
+        return false;
+    return fault->error == EINTR || fault->error == EAGAIN ||
+        fault->error == EBUSY;
+}
+
+static void one_chore_at_most(
+    long result, const struct mini_test_fault *fault) {
+    int spoiled = 0;
+
+    check_equal(result, household.begun ? 0 : -fault->error);
+    for (int i = 0; i < CHORES; i++) {
+        long error = household.results[i];
+
+        snprintf(variant, sizeof variant, "chore %d", i);
+        if (i <= STREAM_TALK && error == -EPIPE)
+            error = -fault->error; /* what one side makes of the other's */
+        check_equal(error, error == 0 ? 0 : -fault->error);
+        spoiled += error != 0;
+    }
+    check(spoiled <= !is_tried_again(fault));
+}
+
+static void g5_1_any_system_call_may_fail_for_one(void **state) {
+    (void)state;
+    long failed = mini_test_each_fault(keep_a_house, one_chore_at_most);
+
+    if (failed == 0) skip(); /* where no call can be made to fail */
+    check(failed > 50);
+}
+
+/* Without MINI_IO, whatever the ring says when it is set up. */
+static long run_without_a_wish(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+    char text[4096];
+
+    mini_test_capture_begin();
+    long result = run(&main, virtual_clock());
+
+    mini_test_capture_end(text, sizeof text);
+    return result;
+}
+
+static void ring_or_poll(long result, const struct mini_test_fault *fault) {
+    bool is_the_rings =
+        !fault->call || strncmp(fault->call, "io_uring", 8) == 0;
+
+    if (is_the_rings)
+        check(result == 0 || result == 1);
+    else
+        check(result >= 0 || result == -fault->error);
+}
+
+static void g5_6_whatever_the_ring_refuses_there_is_poll(void **state) {
+    const char *wish = getenv("MINI_IO");
+    char before[16] = "";
+
+    (void)state;
+    if (wish) snprintf(before, sizeof before, "%s", wish);
+    unsetenv("MINI_IO");
+    long failed = mini_test_each_fault(run_without_a_wish, ring_or_poll);
+
+    if (wish) setenv("MINI_IO", before, 1);
+    if (failed == 0) skip(); /* where no call can be made to fail */
+    check(failed >= 2);
+}
+
+/* A server, and a client that tries again once. */
+static enum mini_accept_policy fault_policy;
+static long server_ended;
+
+struct persistent {
+    struct mini_future future;
+    struct visit visit;
+    struct chore chore;
+};
+
+static mini_poll persistent(
+    struct mini_future *future, struct mini_context cx) {
+    struct persistent *self = MINI_SELF(struct persistent);
+    static bool again;
+
+    MINI_BEGIN;
+    household.begun = true;
+    for (again = false;; again = true) {
+        self->visit.fd = -1;
+        MINI_AWAIT(MINI_CALL(struct visit, &self->visit, visit, .fd = -1));
+        if (MINI_RESULT >= 0)
+            MINI_AWAIT(MINI_CALL(
+                struct chore, &self->chore, asks, .fd = {self->visit.fd}));
+        if (self->visit.fd >= 0) reset(self->visit.fd);
+        if (again || MINI_RESULT == 0) break;
+    }
+    MINI_END(MINI_RESULT);
+}
+
+static long serve_the_persistent(void) {
+    static struct persistent body;
+    char text[4096];
+
+    body = MINI_FRAME(struct persistent, persistent, .visit.fd = -1);
+    struct server_run self = make_server(&body.future, fault_policy);
+
+    household.begun = false;
+    mini_test_capture_begin();
+    long result = run(&self.future, real_clock(2));
+
+    mini_test_capture_end(text, sizeof text);
+    server_ended = notes > 0 ? noted[0] : 0;
+    return result;
+}
+
+/* EINVAL of an accept is not of the kind that passes. */
+static void server_goes_on(long result, const struct mini_test_fault *fault) {
+    snprintf(variant, sizeof variant, "server's end %ld", server_ended);
+    if (!household.begun)
+        check_equal(result, -fault->error);
+    else if (fault->error != EINVAL || server_ended != -EINVAL)
+        check_equal(result, 0);
+}
+
+static void g5_5_any_system_call_may_fail_for_one_connection(void **state) {
+    (void)state;
+    fault_policy = MINI_ACCEPT_SPREAD;
+    if (mini_test_each_fault(serve_the_persistent, server_goes_on) == 0) skip();
+    int shared = mini_listen(NULL, 0, true);
+
+    if (shared < 0) return;
+    close(shared);
+    fault_policy = MINI_ACCEPT_REUSEPORT;
+    check(mini_test_each_fault(serve_the_persistent, server_goes_on) > 20);
+}
+
 /* ---- G5.7: ten thousand connections ------------------------------------- */
 
 /* Echoes; it costs this much while it waits, for no buffer is its own. */
@@ -8347,6 +8803,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_5_a_server_that_cannot_listen_on_all_shards),
     cmocka_unit_test(g5_9_connections_outlive_their_server),
     cmocka_unit_test(g5_5_an_error_that_does_not_pass_ends_the_server),
+    cmocka_unit_test(g5_7_a_server_that_never_began_leaves_no_listener),
     cmocka_unit_test(g5_5_accept_without_descriptors_is_emfile_and_goes_on),
     cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
@@ -8430,6 +8887,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_8_send_zc_says_whether_it_has_copied),
     cmocka_unit_test(g5_3_streams_and_datagrams_that_find_nothing),
     cmocka_unit_test(g5_3_short_transfers_are_gone_on_with),
+    cmocka_unit_test(g5_1_any_system_call_may_fail_for_one),
+    cmocka_unit_test(g5_6_whatever_the_ring_refuses_there_is_poll),
+    cmocka_unit_test(g5_5_any_system_call_may_fail_for_one_connection),
     cmocka_unit_test(g5_7_ten_thousand_connections_open_work_and_close),
 };
 

@@ -10,6 +10,7 @@
  * Where time plays a part the clock is virtual, or the child would be killed by
  * its alarm long before a test that waits in vain was done.
  */
+#include "faults.h"
 #include "harness.h"
 
 #include "miniss.h"
@@ -1946,6 +1947,71 @@ static void g6_6_a_forked_child_is_not_meant(void **state) {
     assert_good(forked);
 }
 
+/* ---- G6.2 when the system refuses ---------------------------------------- */
+
+/* Waits for one signal, on another shard; another one ends it. */
+static struct signalled {
+    struct mini_future future;
+    struct mini_signal_wait wait;
+    struct mini_remote remote;
+    struct mini_sleep sleep;
+    sigset_t set;
+    bool begun;
+} signalled;
+
+static mini_poll waits_and_ends(
+    struct mini_future *future, struct mini_context cx) {
+    struct signalled *self = MINI_SELF(struct signalled);
+
+    MINI_BEGIN;
+    self->begun = true;
+    raise(SIGUSR2);
+    MINI_AWAIT(mini_spawn_on(
+        &self->remote, 1, mini_signal_wait(&self->wait, &self->set)));
+    if (MINI_RESULT != SIGUSR2) MINI_RETURN(-EIO);
+    raise(SIGTERM);
+    MINI_AWAIT(mini_sleep(&self->sleep, HOUR));
+    MINI_END(MINI_RESULT == -ECANCELED ? 0 : -EIO);
+}
+
+static long wait_and_end(void) {
+    struct mini_options options = real_clock();
+    char text[4096];
+
+    options.shards = 2;
+    signalled =
+        (struct signalled){.future = MINI_FUTURE(waits_and_ends, "waits")};
+    sigemptyset(&signalled.set);
+    sigaddset(&signalled.set, SIGUSR2);
+    mini_test_capture_begin();
+    long result = mini_run(&signalled.future, &options);
+
+    mini_test_capture_end(text, sizeof text);
+    return result;
+}
+
+static struct sigaction before[32];
+
+static void ended_in_order(long result, const struct mini_test_fault *fault) {
+    struct sigaction now;
+
+    assert_int_equal(result, signalled.begun ? 0 : -fault->error);
+    for (int signal = 1; signal < 32; signal++) {
+        sigaction(signal, NULL, &now);
+        assert_true(now.sa_handler == before[signal].sa_handler);
+    }
+}
+
+static void g6_2_any_system_call_may_fail(void **state) {
+    (void)state;
+    for (int signal = 1; signal < 32; signal++)
+        sigaction(signal, NULL, &before[signal]);
+    long failed = mini_test_each_fault(wait_and_end, ended_in_order);
+
+    if (failed == 0) skip(); /* where no call can be made to fail */
+    assert_in_range(failed, 10, 10000);
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_every_waiter_on_every_shard_gets_it),
     cmocka_unit_test(g6_1_a_signal_from_another_process),
@@ -1980,6 +2046,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_6_masks_and_dispositions_are_as_before),
     cmocka_unit_test(g6_6_a_program_that_is_started_inherits_nothing),
     cmocka_unit_test(g6_6_a_forked_child_is_not_meant),
+    cmocka_unit_test(g6_2_any_system_call_may_fail),
 };
 
 MINI_TEST_MAIN(tests)

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * faults.c: the wrappers of the runtime's system calls. faults.h says how to
+ * use them; faults_uring.c has those of liburing.
+ *
+ * Left out are calls that cannot fail, or whose failure says that what they
+ * are for is done already: the clock, fcntl, sigaction, and the ring of a
+ * doorbell.
+ */
+#include "faults.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static atomic_long until_failure = -1; /* below 0: none is to fail */
+static unsigned kind; /* which of its errnos a call fails with */
+static struct mini_test_fault fault; /* what has failed */
+static atomic_int threads; /* of the runtime's, not joined yet */
+
+int mini_test_must_fail(const char *call, const int *errors, size_t count) {
+    if (until_failure < 0 || kind >= count ||
+        atomic_fetch_sub(&until_failure, 1) != 0)
+        return 0;
+    fault = (struct mini_test_fault){.call = call, .error = errors[kind]};
+    return fault.error;
+}
+
+void mini_test_no_fault(void) {
+    until_failure = -1;
+    fault = (struct mini_test_fault){0};
+}
+
+void mini_test_show_fault(void (*say)(const char *text)) {
+    if (!fault.call) return;
+    say("what failed was ");
+    say(fault.call);
+    say(": ");
+    say(strerror(fault.error));
+    say("\n");
+}
+
+long mini_test_each_fault(long (*play)(void),
+    void (*judge)(long result, const struct mini_test_fault *fault)) {
+    bool failed = true;
+    long failures = 0;
+
+    judge(play(), &fault); /* libc keeps something at first */
+    long blocks = mini_test_live_allocs();
+    int descriptors = mini_test_descriptors();
+
+    for (kind = 0; kind < 8; kind++, failed = true)
+        for (long n = 0; failed; n++) {
+            assert_in_range(n, 0, 10000);
+            until_failure = n;
+            long result = play();
+
+            until_failure = -1;
+            failed = fault.call != NULL;
+            failures += failed;
+            judge(result, &fault);
+            assert_int_equal(mini_test_live_allocs(), blocks);
+            assert_int_equal(mini_test_descriptors(), descriptors);
+            assert_int_equal(threads, 0);
+            mini_test_no_fault();
+        }
+    return failures;
+}
+
+#ifndef __APPLE__ /* its linker has no --wrap */
+
+/* ---- the wrappers ------------------------------------------------------- */
+
+/* The errno of this call, if it is to fail, else 0. */
+#define MUST_FAIL(call, ...) \
+    mini_test_must_fail(call, (const int[]){__VA_ARGS__}, \
+        sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
+
+/* A call that says -1 and errno; the errnos are the last arguments. */
+#define WRAP(type, name, parameters, arguments, ...) \
+    type __wrap_##name parameters; \
+    type __wrap_##name parameters { \
+        int error = MUST_FAIL(#name, __VA_ARGS__); \
+        if (error) return errno = error, -1; \
+        return name arguments; \
+    }
+
+/* What is tried again, what a peer or a device does, what is used up. */
+WRAP(int, accept, (int fd, struct sockaddr *address, socklen_t *size),
+    (fd, address, size), EINTR, EAGAIN, ECONNABORTED, EMFILE, ENOBUFS)
+WRAP(int, bind, (int fd, const struct sockaddr *address, socklen_t size),
+    (fd, address, size), EADDRINUSE, EACCES)
+WRAP(int, connect, (int fd, const struct sockaddr *address, socklen_t size),
+    (fd, address, size), ECONNREFUSED, EADDRNOTAVAIL)
+WRAP(int, fstat, (int fd, struct stat *status), (fd, status), EIO, ENOMEM)
+WRAP(int, fstatat, (int dir, const char *path, struct stat *status, int flags),
+    (dir, path, status, flags), ENOENT, ENOMEM)
+WRAP(int, fsync, (int fd), (fd), EINTR, EIO, ENOSPC)
+WRAP(int, getsockname, (int fd, struct sockaddr *address, socklen_t *size),
+    (fd, address, size), ENOBUFS)
+WRAP(int, getsockopt,
+    (int fd, int level, int name, void *value, socklen_t *size),
+    (fd, level, name, value, size), ENOBUFS)
+WRAP(int, listen, (int fd, int backlog), (fd, backlog), EADDRINUSE)
+WRAP(int, pipe, (int ends[2]), (ends), EMFILE, ENFILE)
+WRAP(int, poll, (struct pollfd * fds, nfds_t count, int ms), (fds, count, ms),
+    EINTR, EAGAIN, ENOMEM)
+WRAP(ssize_t, pread, (int fd, void *buffer, size_t size, off_t offset),
+    (fd, buffer, size, offset), EINTR, EIO)
+WRAP(ssize_t, pwrite, (int fd, const void *buffer, size_t size, off_t offset),
+    (fd, buffer, size, offset), EINTR, EIO, ENOSPC)
+WRAP(ssize_t, read, (int fd, void *buffer, size_t size), (fd, buffer, size),
+    EINTR, EAGAIN, EIO)
+WRAP(ssize_t, recv, (int fd, void *buffer, size_t size, int flags),
+    (fd, buffer, size, flags), EINTR, EAGAIN, ECONNRESET, ENOMEM)
+WRAP(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags),
+    (fd, message, flags), EINTR, EAGAIN, ECONNREFUSED, ENOMEM)
+WRAP(ssize_t, send, (int fd, const void *buffer, size_t size, int flags),
+    (fd, buffer, size, flags), EINTR, EAGAIN, EPIPE, ENOBUFS)
+WRAP(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags),
+    (fd, message, flags), EINTR, EAGAIN, ECONNREFUSED, ENOBUFS)
+WRAP(int, setsockopt,
+    (int fd, int level, int name, const void *value, socklen_t size),
+    (fd, level, name, value, size), ENOBUFS, ENOPROTOOPT)
+WRAP(int, shutdown, (int fd, int how), (fd, how), ENOTCONN)
+WRAP(int, socket, (int domain, int type, int protocol),
+    (domain, type, protocol), EMFILE, ENFILE, ENOBUFS)
+
+/* Whoever hears this must not close it again: it is closed. */
+int __wrap_close(int fd);
+int __wrap_close(int fd) {
+    int error = MUST_FAIL("close", EINTR, EIO), result = close(fd);
+
+    return error ? errno = error, -1 : result;
+}
+
+/* One byte is a doorbell's ring: EAGAIN means that it has been rung. */
+ssize_t __wrap_write(int fd, const void *buffer, size_t size);
+ssize_t __wrap_write(int fd, const void *buffer, size_t size) {
+    int error = size > 1 ? MUST_FAIL("write", EINTR, EAGAIN, EIO, ENOSPC) : 0;
+
+    return error ? errno = error, -1 : write(fd, buffer, size);
+}
+
+int __wrap_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...) {
+    int error = MUST_FAIL("openat", EINTR, EMFILE, ENOENT, ENOMEM);
+    va_list arguments;
+
+    if (error) return errno = error, -1;
+    va_start(arguments, flags);
+    mode_t mode = (mode_t)va_arg(arguments, unsigned);
+
+    va_end(arguments);
+    return openat(dir, path, flags, mode);
+}
+
+/* These say their error instead of errno. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+    void *(*start)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+    void *(*start)(void *), void *argument) {
+    int error = MUST_FAIL("pthread_create", EAGAIN);
+
+    if (!error) error = pthread_create(thread, attributes, start, argument);
+    threads += error == 0;
+    return error;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **result);
+int __wrap_pthread_join(pthread_t thread, void **result) {
+    threads--;
+    return pthread_join(thread, result);
+}
+
+int __wrap_getaddrinfo(const char *host, const char *service,
+    const struct addrinfo *hints, struct addrinfo **found);
+int __wrap_getaddrinfo(const char *host, const char *service,
+    const struct addrinfo *hints, struct addrinfo **found) {
+    int error = MUST_FAIL("getaddrinfo", EADDRNOTAVAIL);
+
+    return error ? EAI_AGAIN : getaddrinfo(host, service, hints, found);
+}
+
+#if defined(__linux__) && defined(_GNU_SOURCE)
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/sendfile.h>
+
+WRAP(int, accept4,
+    (int fd, struct sockaddr *address, socklen_t *size, int flags),
+    (fd, address, size, flags), EINTR, EAGAIN, ECONNABORTED, EMFILE, ENOBUFS)
+WRAP(int, eventfd, (unsigned count, int flags), (count, flags), EMFILE, ENFILE,
+    ENOMEM)
+WRAP(int, eventfd_read, (int fd, eventfd_t *value), (fd, value), EAGAIN)
+WRAP(int, ppoll,
+    (struct pollfd * fds, nfds_t count, const struct timespec *limit,
+        const sigset_t *mask),
+    (fds, count, limit, mask), EINTR, EAGAIN, ENOMEM)
+WRAP(int, sched_getaffinity, (pid_t process, size_t size, cpu_set_t *set),
+    (process, size, set), EINVAL)
+WRAP(int, sched_setaffinity, (pid_t process, size_t size, const cpu_set_t *set),
+    (process, size, set), EINVAL, EPERM)
+WRAP(ssize_t, sendfile, (int out, int in, off_t *offset, size_t count),
+    (out, in, offset, count), EINTR, EAGAIN, EIO, ENOMEM)
+#endif
+
+#endif

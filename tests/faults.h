@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * faults.h: each system call of the runtime made to fail, one at a time.
+ *
+ * Interface:
+ * - mini_test_each_fault runs a program again and again, and lets another call
+ *   fail each time, with an errno that it may have.
+ *
+ * Only the runtime's calls fail: it is linked to one object, in which they go
+ * through faults.c (see common/stage.mk); the tests' own do not. With io_uring
+ * the operations in its ring are calls like any other.
+ */
+#ifndef MINI_TEST_FAULTS_H
+#define MINI_TEST_FAULTS_H
+
+#include "harness.h"
+
+/** What was made to fail. */
+struct mini_test_fault {
+    const char *call; /**< its name, or NULL: none was left to fail */
+    int error; /**< its errno */
+};
+
+/**
+ * Calls PLAY with the first call of the runtime's failing, then with the second,
+ * and so on until none is left to fail; then all of that with the next errno
+ * that such a call may have. JUDGE is told what PLAY returned and what has
+ * failed. Whatever that was: no block, descriptor or thread may be left.
+ *
+ * @return how many calls failed; 0 where the linker cannot wrap (macOS).
+ */
+long mini_test_each_fault(long (*play)(void),
+    void (*judge)(long result, const struct mini_test_fault *fault));
+
+/** For the harness: says which call had failed, if a test ends meanwhile. */
+void mini_test_show_fault(void (*say)(const char *text));
+
+/** For the harness: no call is to fail any more. */
+void mini_test_no_fault(void);
+
+/** For faults_uring.c: whether this call must fail, and with which errno, of
+ * those that ERRORS (COUNT of them) lists. */
+int mini_test_must_fail(const char *call, const int *errors, size_t count);
+
+#endif
