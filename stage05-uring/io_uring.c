@@ -128,6 +128,7 @@ static void lend(struct mini_io_shard *io, struct mini_buffer *buffer) {
 static int fix_file(struct mini_io_shard *io, int fd, bool on) {
     struct uring *uring = io->state;
     int value = on ? fd : -1, error = 0;
+    if (fd >= FIXED_FILES) return -EMFILE;
     if (!uring->has_files)
         error = io_uring_register_files_sparse(&uring->ring, FIXED_FILES);
     if (error < 0) return error;
