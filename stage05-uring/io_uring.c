@@ -81,9 +81,9 @@ static unsigned probe(struct io_uring *ring) {
 
 /* 0 also if the kernel will not have it: then there is none. */
 static int open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
-    size_t bytes = MINI_BUFFERS_LENT * sizeof(struct io_uring_buf);
+    size_t bytes = MINI_BUFFERS_LENT * sizeof(struct io_uring_buf); /* pages */
     if (!(io->features & MINI_BUFFER_RING)) return 0;
-    uring->buffers = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    uring->buffers = aligned_alloc(4096, bytes);
     if (!uring->buffers) return -ENOMEM;
     struct io_uring_buf_reg registration = {
         .ring_addr = (uintptr_t)uring->buffers,
@@ -128,6 +128,7 @@ static void lend(struct mini_io_shard *io, struct mini_buffer *buffer) {
 static int fix_file(struct mini_io_shard *io, int fd, bool on) {
     struct uring *uring = io->state;
     int value = on ? fd : -1, error = 0;
+    if (fd >= FIXED_FILES) return -EMFILE;
     if (!uring->has_files)
         error = io_uring_register_files_sparse(&uring->ring, FIXED_FILES);
     if (error < 0) return error;

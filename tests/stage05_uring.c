@@ -38,6 +38,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -2801,7 +2802,7 @@ static mini_poll server_run(
 
     MINI_BEGIN;
     int error = mini_server_open(&self->server, &self->options);
-    if (error < 0) MINI_RETURN(error);
+    if (error != 0) MINI_RETURN(error);
     server_port = self->server.port;
     self->both[0] = mini_serve(&self->server);
     self->both[1] = self->body;
@@ -4499,6 +4500,31 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
     }
 }
 
+static void troubled_server(void) {
+    static const int accepts[] = {SYS_accept4};
+
+    setenv("MINI_IO", "poll", 1); /* a ring accepts by itself */
+    appoint(accepts, 1);
+    check_equal(workload(1), 0);
+    check_equal(workload(2), 0);
+}
+
+/* Connections that are gone before they are accepted, and want of memory. */
+static void g5_5_errors_that_pass_end_no_server(void **state) {
+    static const int errors[2][3] = {
+        {ECONNABORTED, EPROTO, EPERM}, {ENFILE, ENOBUFS, ENOMEM}};
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    for (int i = 0; i < 2; i++) {
+        the_judge = (struct judge){.every = 2};
+        memcpy(the_judge.errors, errors[i], sizeof errors[i]);
+        in_child_process(troubled_server, text, sizeof text);
+        assert_string_equal(text, "");
+    }
+}
+
 /* One that has a ring, but no way to wait for it with a limit. */
 static void on_aged_kernel(void) {
     static const int set_up[] = {SYS_io_uring_setup};
@@ -4524,6 +4550,11 @@ static void g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used(
 }
 
 #else
+
+static void g5_5_errors_that_pass_end_no_server(void **state) {
+    (void)state;
+    skip();
+}
 
 static void g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used(
     void **state) {
@@ -4599,9 +4630,15 @@ static void g5_6_what_a_backend_has_is_described(void **state) {
     long all = run(&main, real_clock(1));
 
     (void)state;
-    if (all == 0) check(strlen(description) <= 5); /* "poll" or "uring" */
-    if (strncmp(description, "poll", 4) == 0) check_described(0, "poll");
-    if (all != 15) return; /* an older kernel */
+    if (strncmp(description, "poll", 4) == 0) {
+        assert_string_equal(description, "poll");
+        return;
+    }
+    struct utsname kernel;
+
+    uname(&kernel);
+    if (atoi(kernel.release) < 6) return;
+    check_equal(all, 15);
     check_described(0, "uring: multishot, buffer ring, send_zc, splice");
     check_described(MINI_MULTISHOT, "uring: buffer ring, send_zc, splice");
     check_described(MINI_SPLICE, "uring: multishot, buffer ring, send_zc");
@@ -6186,6 +6223,40 @@ static void g5_1_a_stream_of_what_is_no_connection(void **state) {
     each_kernel(wrong_streams);
 }
 
+/* One operation brings them all, where the kernel can. */
+static mini_poll thrifty_sink_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (; self->i < 100; self->i++) { /* with no wait, so no doorbell */
+        raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE((long)mini_stats()->operations < 10 ||
+        !(mini_self->io->features & MINI_BUFFER_RING));
+    NOTE((long)mini_stats()->leases);
+    STEP(mini_recv_end(&self->stream));
+    MINI_END((long)self->wrong);
+}
+
+static void thrifty_sink(void) {
+    struct sink self = {.future = MINI_FUTURE(thrifty_sink_script, "thrifty")};
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    close_pair(self.fd);
+    assert_notes(1, 100, 0);
+}
+
+static void g5_10_one_recv_brings_many_parts(void **state) {
+    (void)state;
+    each_kernel(thrifty_sink);
+}
+
 /* ---- G5.4: leased buffers ----------------------------------------------- */
 
 static struct mini_options few_buffers(unsigned buffers, bool virtual_clock) {
@@ -6630,15 +6701,17 @@ static mini_poll high_buffers_script(
 
     MINI_BEGIN;
     mini_recv_stream(&self->stream, self->fd[0]);
-    raw_send(self->fd[1], &(char){pattern(0)}, 1);
-    MINI_AWAIT(mini_recv_next(&self->stream));
-    take_lease(self, self->stream.lease);
-    mini_lease_return(self->stream.lease);
-    for (self->i = 1; self->i < 200; self->i++) { /* one buffer each */
+    for (; self->i < 2; self->i++) { /* the second one goes on */
+        raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
+    for (; self->i < 200; self->i++) { /* one buffer each */
         raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
         SETTLE(self);
     }
-    self->held = mini_stats()->leases - 1;
+    self->held = mini_stats()->leases - 2;
     NOTE(self->held <= MINI_STREAM_HIGH_BUFFERS);
     /* as many as that are taken: so is the rest, by somebody else */
     STEP(CENSUS(&the_census, 64 - (unsigned)self->held));
@@ -6661,16 +6734,18 @@ static mini_poll flood_script(
 
     MINI_BEGIN;
     mini_recv_stream(&self->stream, self->fd[0]);
-    raw_send(self->fd[1], &(char){pattern(0)}, 1);
-    MINI_AWAIT(mini_recv_next(&self->stream));
-    take_lease(self, self->stream.lease);
-    mini_lease_return(self->stream.lease);
+    for (; self->i < 2; self->i++) { /* the second one goes on */
+        raw_send(self->fd[1], &(char){pattern((size_t)self->i)}, 1);
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        take_lease(self, self->stream.lease);
+        mini_lease_return(self->stream.lease);
+    }
     for (self->i = 0; self->i < 20; self->i++) {
         fill_up(self->fd[1], 'f');
         SETTLE(self);
     }
-    NOTE(mini_stats()->leases <= 1 + (size_t)self->j / 2);
-    self->held = mini_stats()->leases - 1;
+    self->held = mini_stats()->leases - 2;
+    NOTE(self->held <= (size_t)self->j / 2);
     STEP(CENSUS(&the_census, (unsigned)(self->j - (long)self->held)));
     STEP(mini_recv_end(&self->stream));
     STEP(CENSUS(&the_census, (unsigned)self->j));
@@ -6728,7 +6803,7 @@ static void numbers_of_buffers(void) {
         options.shards = 2;
         check_equal(run(&main, options), -EINVAL);
     }
-    for (unsigned count = 1; count <= 32; count *= 2) {
+    for (unsigned count = 1; count <= 2048; count *= count < 32 ? 2 : 64) {
         struct sink self = {
             .future = MINI_FUTURE(count_buffers_script, "count"),
             .i = (long)count};
@@ -6795,7 +6870,7 @@ static mini_poll poor_stream_script(
     MINI_BEGIN;
     raw_send(self->fd[1], "text", 4);
     mini_recv_stream(&self->stream, self->fd[0]);
-    mini_test_fail_alloc_after(0);
+    mini_test_fail_alloc_after(self->i);
     STEP(mini_recv_next(&self->stream));
     NOTE(mini_test_alloc_failed());
     mini_test_fail_alloc_after(-1);
@@ -6807,12 +6882,15 @@ static mini_poll poor_stream_script(
 }
 
 static void poor_stream(void) {
-    struct sink self = {.future = MINI_FUTURE(poor_stream_script, "poor")};
+    for (long i = 0; i < 2; i++) { /* the table of buffers, the first of them */
+        struct sink self = {
+            .future = MINI_FUTURE(poor_stream_script, "poor"), .i = i};
 
-    open_pair(UNIX_SOCKETS, false, self.fd);
-    check_equal(run(&self.future, few_buffers(16, true)), 0);
-    close_pair(self.fd);
-    assert_notes(-ENOMEM, 1, 4, 0, 0);
+        open_pair(UNIX_SOCKETS, false, self.fd);
+        check_equal(run(&self.future, few_buffers(16, true)), 0);
+        close_pair(self.fd);
+        assert_notes(-ENOMEM, 1, 4, 0, 0);
+    }
 }
 
 /* No memory for one more: then there are no more than those. */
@@ -7579,10 +7657,11 @@ static mini_poll high_file_script(
     struct fixture *self = MINI_SELF(struct fixture);
 
     MINI_BEGIN;
-    NOTE(mini_fix_file(self->other[0], true) <= 0);
+    self->i = mini_fix_file(self->other[0], true);
+    NOTE(self->i == 0 || self->i == -EMFILE);
     raw_send(self->other[1], "hello", 5);
     STEP(mini_recv(&self->io, self->other[0], self->loose, 60));
-    NOTE(mini_fix_file(self->other[0], false) <= 0);
+    NOTE(mini_fix_file(self->other[0], false) == self->i);
     raw_send(self->other[1], "you", 3);
     STEP(mini_recv(&self->io, self->other[0], self->loose, 60));
     MINI_END(0);
@@ -8749,6 +8828,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_6_where_io_uring_is_refused_it_cannot_be_forced),
     cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_operations_that_find_nothing_are_tried_again),
+    cmocka_unit_test(g5_5_errors_that_pass_end_no_server),
     cmocka_unit_test(g5_6_older_kernels_get_the_ring_they_know),
     cmocka_unit_test(g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used),
     cmocka_unit_test(g5_6_what_a_backend_has_is_described),
@@ -8779,6 +8859,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_a_stream_gives_bytes_in_order_to_the_end),
     cmocka_unit_test(g5_1_a_stream_tells_a_reset_after_the_bytes),
     cmocka_unit_test(g5_1_a_stream_of_what_is_no_connection),
+    cmocka_unit_test(g5_10_one_recv_brings_many_parts),
     cmocka_unit_test(g5_4_twenty_senders_share_few_buffers_and_none_starves),
     cmocka_unit_test(g5_4_a_buffer_that_comes_back_goes_to_who_can_use_it),
     cmocka_unit_test(g5_4_the_end_of_a_stream_gives_its_buffers_back),
