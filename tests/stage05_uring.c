@@ -6926,6 +6926,8 @@ static mini_poll cut_courier_script(
         }
         if (self->i % 3 == 0) MINI_AWAIT(mini_yield(&self->yield));
         if (self->i % 5 == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        if (self->i == 1) /* a part of this one for sure */
+            MINI_AWAIT(mini_readable(&self->io, self->fd[0]));
         mini_cancel(self->task);
         MINI_AWAIT(mini_join(&self->join, self->task));
         drain_part(self);
