@@ -29,7 +29,8 @@ tour: ready
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
 CHECKS   := format ladder guarantees clang docs portable programs
-VARIANTS := plain,asan,tsan,portable
+CHECKS   += interleave mutants fuzz sim
+VARIANTS := plain,asan,tsan
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
 VARIANTS := portable,portable-asan,portable-tsan
@@ -43,11 +44,7 @@ check: ready
 ##   make stage03         builds stage 3: library and examples (01 to 06)
 ##   make test-03         tests of stages 1 to 3 on stage 3; T=pattern chooses
 ##   make diff-03         what stage 3 changed from 2; STAT=1: figures, FULL=1: all
-##   make mutants-03      breaks stage 3 in 30 small ways: do the tests notice?
-##
-## Deeper, and longer:
-##   make matrix          tests under gcc and clang, -O0 to LTO, -m32, AArch64
-##   make valgrind        those with one thread under memcheck
+##   make mutants-03      breaks stage 3 in small ways: do its tests notice?
 
 .PHONY: all
 STAGES := $(NUMBERS:%=stage%)
@@ -67,23 +64,6 @@ DIFFS := $(patsubst %,diff-%,$(filter-out 01,$(NUMBERS)))
 $(DIFFS): diff-%: python
 	@$(PYTHON) common/tools/diff.py $* $(if $(STAT),--stat) \
 	    $(if $(FULL),--full)
-
-MUTANTS := $(NUMBERS:%=mutants-%)
-.PHONY: $(MUTANTS)
-$(MUTANTS): mutants-%: python
-	@$(PYTHON) common/tools/mutants.py $* $(if $(COUNT),--count $(COUNT)) \
-	    $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
-
-
-.PHONY: matrix valgrind
-# Without MATRIX= all there is, as far as it can be built here.
-MATRIX := O0,plain,O3,lto,clang-O0,clang,clang-O3,clang-lto,m32,arm64
-matrix: python
-	@$(PYTHON) tests/run.py --brief --variants $(MATRIX)
-valgrind: python
-	@command -v valgrind >/dev/null || { \
-	    echo "skipped: no valgrind here ('make deps-bench' installs it)"; \
-	    exit; }; $(PYTHON) tests/run.py --brief --variants valgrind
 
 ##
 ## All stages:
@@ -108,7 +88,62 @@ format:
 docs: deps-docs
 	@$(PYTHON) docs/build.py
 clean:
-	rm -rf stage0*/build docs/build tests/build tests/bench/build
+	rm -rf stage0*/build docs/build tests/build tests/*/build
+
+##
+## Deeper, and longer than a check:
+##   make interleave      tries every interleaving of two or three threads of
+##                        stage 3, and what mistakes lead to; WEAK=announce: one
+##   make sim             shards, kernel and faults in one thread, seed after seed;
+##                        SEED=123 replays one, STAGE=04 COUNT=100000
+##   make sim-breakages   breaks the runtime: after how many seeds is it noticed?
+##   make mutants         breaks each stage in small ways; takes an hour or two
+##   make fuzz MIN=10     feeds httpd what nobody would send, for ten minutes
+##   make soak MIN=10     the servers under bad peers, for ten minutes
+##   make matrix          tests under gcc and clang, -O0 to LTO, -m32, AArch64
+##   make valgrind        those with one thread under memcheck
+
+.PHONY: interleave fuzz soak
+interleave: python
+	@$(PYTHON) tests/interleave/run.py $(if $(WEAK),--weak '$(WEAK)')
+
+.PHONY: sim sim-breakages
+# Without SEED: COUNT seeds that are always the same, and as many fresh ones.
+sim:
+	@fresh=$$(date +%s)000; \
+	for stage in $(or $(STAGE),$(if $(SEED),06,04 05 06)); do \
+	    $(MAKE) -sC tests/sim STAGE=$$stage || exit 1; \
+	    sim=$$(echo stage$$stage-*/build/sim/sim); \
+	    for first in $(or $(SEED),1 $$fresh); do \
+	        $$sim $$first $(if $(SEED),,$(or $(COUNT),5000)) || exit 1; \
+	    done; \
+	done
+sim-breakages: python
+	@$(PYTHON) tests/sim/breakages.py $(if $(B),'$(B)')
+
+MUTANTS := mutants $(NUMBERS:%=mutants-%)
+.PHONY: $(MUTANTS)
+$(MUTANTS): python
+	@$(PYTHON) common/tools/mutants.py $(subst mutants,,$(subst -,,$@)) \
+	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(ONLY),--only $(ONLY)) $(if $(KIND),--kind $(KIND))
+
+fuzz: python
+	@nice $(PYTHON) tests/fuzz/run.py --seconds $$(($(or $(MIN),1) * 60)) \
+	    $(if $(SEED),--seed $(SEED))
+soak: python
+	@nice $(PYTHON) tests/soak/run.py --minutes $(or $(MIN),1) \
+	    $(if $(SEED),--seed $(SEED))
+
+.PHONY: matrix valgrind
+# Without MATRIX= all there is, as far as it can be built here.
+MATRIX := O0,plain,O3,lto,clang-O0,clang,clang-O3,clang-lto,m32,arm64
+matrix: python
+	@$(PYTHON) tests/run.py --brief --variants $(MATRIX)
+valgrind: python
+	@command -v valgrind >/dev/null || { \
+	    echo "skipped: no valgrind here ('make deps-bench' installs it)"; \
+	    exit; }; $(PYTHON) tests/run.py --brief --variants valgrind
 
 ##
 ## Its speed:
@@ -170,8 +205,21 @@ check-programs:
 	@$(MAKE) -s -C stage06-signals && \
 	    $(PYTHON) tests/programs.py stage06-signals/build
 
+check-fuzz:
+	@$(PYTHON) tests/fuzz/run.py --seconds 6
+check-interleave:
+	@$(PYTHON) tests/interleave/run.py --quick
+check-sim:
+	@[ "$$(uname -s)" = Linux ] || { \
+	    echo "skipped: the simulated machine wants Linux"; exit; }; \
+	    $(MAKE) -s sim COUNT=2000
+
 check-portable:
 	@$(PYTHON) common/tools/portable.py
+
+# A sample, always the same one, none of which may be missed.
+check-mutants:
+	@$(PYTHON) common/tools/mutants.py 02 --whole --count 8 --rate 100
 
 # --- installing what is missing --------------------------------------------
 # All of it is plain sh, since Python may be among what is missing.

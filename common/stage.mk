@@ -35,8 +35,13 @@ override CC := $(shell command -v aarch64-linux-gnu-gcc || \
 else ifeq ($(origin CC),default)
 CC      := $(if $(shell command -v gcc 2>/dev/null),gcc,cc)
 endif
-CFLAGS  ?= -$(firstword $(filter O0 O2 O3,$(TRAITS)) \
-           $(if $(filter asan,$(TRAITS)),O1,O2)) -g
+OPTIMISE := $(firstword $(filter O0 O2 O3,$(TRAITS)))
+# The tests are long, and quick enough without the optimiser; they do as CFLAGS
+# or a trait says where one says something.
+ifeq ($(origin CFLAGS)$(OPTIMISE)$(filter lto,$(TRAITS)),undefined)
+FOR_TESTS := $(if $(filter asan tsan,$(TRAITS)),-O0,-O1)
+endif
+CFLAGS  ?= -$(firstword $(OPTIMISE) $(if $(filter asan,$(TRAITS)),O1,O2)) -g
 
 FLAGS.portable := -D_POSIX_C_SOURCE=200809L
 FLAGS.asan     := -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -164,12 +169,12 @@ $(BUILD)/examples/%.o: examples/%.c $(BUILD)/config
 $(BUILD)/tests/harness.o $(FAULTS): $(BUILD)/tests/%.o: ../tests/%.c \
     $(BUILD)/config | cmocka
 	$(call say,CC,$@)
-	$(compile) $(CMOCKA_CFLAGS) -fno-lto
+	$(compile) $(CMOCKA_CFLAGS) $(FOR_TESTS) -fno-lto
 # stage03.o is made of tests/stage03_<whatever it is about>.c
 $(BUILD)/tests/stage%.o: $$(wildcard ../tests/stage$$*_*.c) $(BUILD)/config \
     | cmocka
 	$(call say,CC,$@)
-	$(compile) $(CMOCKA_CFLAGS) -fno-lto
+	$(compile) $(CMOCKA_CFLAGS) $(FOR_TESTS) -fno-lto
 
 $(LIBRARY): $(OBJECTS)
 	$(call say,AR,$@)

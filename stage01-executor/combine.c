@@ -19,34 +19,33 @@ struct mini_future *mini_yield(struct mini_yield *slot) {
     return MINI_MAKE(slot, yield_poll);
 }
 
-/* Polls what is not finished; says how many still are not, and leaves the first
- * of them as the child that a dump shows. The first to finish is the winner; of
+/* Polls what is not finished; says whether anything still is not: the first of
+ * that is the child which a dump shows. The first to finish is the winner; of
  * those that are cancelled, who had a result all the same. */
-static size_t drive_all(struct mini_select *self, struct mini_context cx) {
-    size_t pending = 0;
+static bool drive_all(struct mini_select *self, struct mini_context cx) {
     self->future.child = NULL;
     for (size_t i = 0; i < self->count; i++) {
         struct mini_future *one = self->futures[i];
         if (!mini_drive(one, cx)) {
-            if (pending++ == 0) self->future.child = one;
+            if (!self->future.child) self->future.child = one;
         } else if (self->winner < 0 &&
             !(cx.cancel && one->result == -ECANCELED)) {
             self->winner = (long)i;
         }
     }
-    return pending;
+    return self->future.child;
 }
 
 static MINI_POLL(select_poll) {
     struct mini_select *self = MINI_SELF(struct mini_select);
     if (self->count == 0) return mini_ready(future, -EINVAL);
-    if (self->winner < 0 && drive_all(self, cx) > 0 &&
+    if (self->winner < 0 && drive_all(self, cx) &&
         (cx.cancel || self->winner < 0)) {
         self->winner = -1; /* cancelled: decided when all are finished */
         return MINI_PENDING;
     }
     cx.cancel = true; /* for the losers, if there are any */
-    if (drive_all(self, cx) > 0) return MINI_PENDING;
+    if (drive_all(self, cx)) return MINI_PENDING;
     return mini_ready(future, self->winner < 0 ? -ECANCELED : self->winner);
 }
 
@@ -58,7 +57,7 @@ struct mini_future *mini_select(
 
 static MINI_POLL(join_all_poll) {
     struct mini_select *self = MINI_SELF(struct mini_select);
-    if (drive_all(self, cx) > 0) return MINI_PENDING;
+    if (drive_all(self, cx)) return MINI_PENDING;
     for (size_t i = 0; i < self->count; i++)
         if (self->futures[i]->result < 0)
             return mini_ready(future, self->futures[i]->result);

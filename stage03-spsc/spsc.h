@@ -4,18 +4,14 @@
  * A ring for one producer thread and one consumer thread: lock-free, bounded,
  * first in first out.
  *
- * - Items are pointers; the ring does not own what they point to.
+ * - Items are pointers, NULL as well; the ring does not own what they point to.
  * - `push` forms: the producer only. `pop` forms: the consumer only. Neither
  *   ever waits.
- * - Each side keeps a copy of the other's index and reads the real one only
- *   when the copy says full or empty: while both are busy, the other's cache
- *   line moves once per lap and not once per item.
+ * - A slot says itself if it is empty. So an item and the news of it are on the
+ *   same cache line, and neither side reads the other's index while both are
+ *   busy: that line moves from core to core, and no other.
  *
- * Indices run on for ever and are masked at use, so full (tail - head ==
- * capacity) and empty (tail == head) differ without a wasted slot.
- *
- * Sources: Lamport (1977) for the ring; Lee, Bu and Chandranmenon, "MCRingBuffer"
- * (2010) for the cached indices.
+ * Source: Giacomoni, Moseley and Vachharajani, "FastForward" (2008).
  *
  * @guarantee{G3.1} Every item arrives exactly once and in order, across
  * wrap-around of the indices.
@@ -36,14 +32,13 @@
 
 /** The ring. Three cache lines: read by both, the producer's, the consumer's. */
 struct mini_spsc {
-    void **slots; /**< capacity of them */
+    /** Capacity of them. What nobody sends, their address, is in empty ones. */
+    _Atomic(void *) *slots;
     size_t mask; /**< capacity - 1 */
-    /** Items pushed so far; stored by the producer. */
+    /** Items pushed so far, masked at use; stored by the producer. */
     _Alignas(MINI_CACHE_LINE) atomic_size_t tail;
-    size_t head_seen; /**< the producer's copy of head */
-    /** Items popped so far; stored by the consumer. */
+    /** Items popped so far, masked at use; stored by the consumer. */
     _Alignas(MINI_CACHE_LINE) atomic_size_t head;
-    size_t tail_seen; /**< the consumer's copy of tail */
 };
 
 /** Makes RING an empty one of CAPACITY slots, a power of two from 1 up. 0,
@@ -52,6 +47,8 @@ static inline int mini_spsc_init(struct mini_spsc *ring, size_t capacity) {
     *ring = (struct mini_spsc){.mask = capacity - 1};
     if (capacity == 0 || (capacity & (capacity - 1)) != 0) return -EINVAL;
     ring->slots = calloc(capacity, sizeof *ring->slots);
+    for (size_t i = 0; ring->slots && i < capacity; i++)
+        atomic_init(&ring->slots[i], ring->slots);
     return ring->slots ? 0 : -ENOMEM;
 }
 
@@ -60,55 +57,74 @@ static inline void mini_spsc_destroy(struct mini_spsc *ring) {
     free(ring->slots);
 }
 
-/** Producer: pushes the first of COUNT items that there is room for; how many.
- * One store publishes them all. */
-static inline size_t mini_spsc_push_many(
-    struct mini_spsc *ring, void *const *items, size_t count) {
+/** Producer, of the forms below: puts ITEM into the slot of number INDEX, if
+ * that is empty. */
+static inline bool mini_spsc_put(
+    struct mini_spsc *ring, size_t index, void *item) {
+    _Atomic(void *) *slot = &ring->slots[index & ring->mask];
+    /* acquire, release: pair with the store and the load in mini_spsc_take */
+    if (atomic_load_explicit(slot, memory_order_acquire) != ring->slots)
+        return false;
+    atomic_store_explicit(slot, item, memory_order_release);
+    return true;
+}
+
+/** Consumer, of the forms below: takes the ITEM out of that slot, if there is
+ * one. */
+static inline bool mini_spsc_take(
+    struct mini_spsc *ring, size_t index, void **item) {
+    _Atomic(void *) *slot = &ring->slots[index & ring->mask];
+    /* acquire, release: pair with the store and the load in mini_spsc_put */
+    void *there = atomic_load_explicit(slot, memory_order_acquire);
+    if (there == ring->slots) return false;
+    *item = there;
+    atomic_store_explicit(slot, ring->slots, memory_order_release);
+    return true;
+}
+
+/** Producer: pushes one; false if the ring is full. */
+static inline bool mini_spsc_push(struct mini_spsc *ring, void *item) {
     /* relaxed: nobody else stores tail */
     size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    if (ring->mask + 1 - (tail - ring->head_seen) < count) {
-        /* pairs with the store of head in mini_spsc_pop_many: the slots it
-         * frees have been read; seq_cst for mini_spsc_announce */
-        ring->head_seen = atomic_load(&ring->head);
-        size_t room = ring->mask + 1 - (tail - ring->head_seen);
-        count = room < count ? room : count;
-    }
-    for (size_t i = 0; i < count; i++)
-        ring->slots[(tail + i) & ring->mask] = items[i];
-    /* release: the items come before it. Pairs with the load of tail in
-     * mini_spsc_pop_many */
-    atomic_store_explicit(&ring->tail, tail + count, memory_order_release);
-    return count;
+    if (!mini_spsc_put(ring, tail, item)) return false;
+    /* release: pairs with the load of tail in mini_spsc_count */
+    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
+    return true;
+}
+
+/** Consumer: pops one; false if the ring is empty. */
+static inline bool mini_spsc_pop(struct mini_spsc *ring, void **item) {
+    /* relaxed: nobody else stores head */
+    size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    if (!mini_spsc_take(ring, head, item)) return false;
+    /* release: pairs with the load of head in mini_spsc_count */
+    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
+    return true;
+}
+
+/** Producer: pushes the first of COUNT items that there is room for; how many.
+ */
+static inline size_t mini_spsc_push_many(
+    struct mini_spsc *ring, void *const *items, size_t count) {
+    size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    size_t done = 0;
+    while (done < count && mini_spsc_put(ring, tail + done, items[done]))
+        done++;
+    /* release: as in mini_spsc_push */
+    atomic_store_explicit(&ring->tail, tail + done, memory_order_release);
+    return done;
 }
 
 /** Consumer: pops up to COUNT items; how many. */
 static inline size_t mini_spsc_pop_many(
     struct mini_spsc *ring, void **items, size_t count) {
-    /* relaxed: nobody else stores head */
     size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    if (ring->tail_seen - head < count) {
-        /* pairs with the store of tail in mini_spsc_push_many: the items are
-         * there; seq_cst for mini_spsc_announce */
-        ring->tail_seen = atomic_load(&ring->tail);
-        size_t there = ring->tail_seen - head;
-        count = there < count ? there : count;
-    }
-    for (size_t i = 0; i < count; i++)
-        items[i] = ring->slots[(head + i) & ring->mask];
-    /* release: the slots have been read before it. Pairs with the load of head
-     * in mini_spsc_push_many */
-    atomic_store_explicit(&ring->head, head + count, memory_order_release);
-    return count;
-}
-
-/** Producer: pushes one; false if the ring is full. */
-static inline bool mini_spsc_push(struct mini_spsc *ring, void *item) {
-    return mini_spsc_push_many(ring, &item, 1) == 1;
-}
-
-/** Consumer: pops one; false if the ring is empty. */
-static inline bool mini_spsc_pop(struct mini_spsc *ring, void **item) {
-    return mini_spsc_pop_many(ring, item, 1) == 1;
+    size_t done = 0;
+    while (done < count && mini_spsc_take(ring, head + done, &items[done]))
+        done++;
+    /* release: as in mini_spsc_pop */
+    atomic_store_explicit(&ring->head, head + done, memory_order_release);
+    return done;
 }
 
 /** Makes this side's INDEX (its own one) seq_cst: what this thread loads next
@@ -119,9 +135,12 @@ static inline void mini_spsc_announce(atomic_size_t *index) {
     atomic_store(index, atomic_load_explicit(index, memory_order_relaxed));
 }
 
-/** Any thread: how many items are in it; seq_cst. Exact for a thread while the
- * other side is still. */
+/** Any thread: how many items are in it. seq_cst: the second look of who goes
+ * to sleep is this, and not a pop. Exact for a thread while the other side is
+ * still. A side stores its index after the slots: for a moment the other's may
+ * be ahead, by items that this does not count then. */
 static inline size_t mini_spsc_count(struct mini_spsc *ring) {
-    size_t head = atomic_load(&ring->head);
-    return atomic_load(&ring->tail) - head;
+    size_t head = atomic_load(&ring->head), capacity = ring->mask + 1;
+    ptrdiff_t count = (ptrdiff_t)(atomic_load(&ring->tail) - head);
+    return count < 0 ? 0 : (size_t)count < capacity ? (size_t)count : capacity;
 }

@@ -82,7 +82,7 @@ static MINI_POLL(send_file_poll) {
         MINI_AWAIT(send_part(self, self->ends[1], self->file, at, left));
         if (MINI_RESULT <= 0) break;
         self->piped = (size_t)MINI_RESULT;
-        while (self->piped > 0 && MINI_RESULT > 0) {
+        while (self->piped > 0) {
             MINI_AWAIT(
                 send_part(self, self->socket, self->ends[0], -1, self->piped));
             if (MINI_RESULT <= 0) break;

@@ -128,9 +128,10 @@ void mini_offload_stop(struct mini_io *operation) {
 
 unsigned mini_offload_turn(struct mini_io_shard *io) {
     unsigned completed = 0;
-    void *job;
+    void *job = NULL;
     for (unsigned i = 0; i < io->offload->count; i++)
-        if (mini_spsc_pop(&io->offload->helpers[i].done, &job)) {
+        if (mini_spsc_count(&io->offload->helpers[i].done) > 0) {
+            mini_spsc_pop(&io->offload->helpers[i].done, &job);
             struct mini_io *operation = job;
             io->offload->helpers[i].busy = false;
             mini_io_complete(operation, operation->future.result, false);

@@ -48,15 +48,18 @@ static bool nothing_on_the_way(struct mini_smp *smp) {
 /* Nothing but a message can wake this shard. If that is so for every shard,
  * and none is on its way, none will ever come. The last shard to go idle sees
  * that all are; that none was awake while it looked at the rings it knows from
- * the high half of the word, which it changes, so that no other sees it, too. */
+ * the high half of the word. It takes itself out of the count in the same step:
+ * else another could see the same before the news of it are out. */
 static void look_for_deadlock(struct mini_shard *here) {
     struct mini_smp *smp = here->smp;
     if (!here->is_idle) atomic_fetch_add(&smp->idle, 1);
     here->is_idle = true;
     uint64_t before = atomic_load(&smp->idle);
     if (before % WOKEN != smp->count || !nothing_on_the_way(smp) ||
-        !atomic_compare_exchange_strong(&smp->idle, &before, before + WOKEN))
+        !atomic_compare_exchange_strong(
+            &smp->idle, &before, before + WOKEN - 1))
         return;
+    here->is_idle = false;
     if (atomic_fetch_add(&smp->deadlocks, 1) + 1 == 2)
         atomic_store(&smp->stop, true);
     mini_smp_tell_all(smp);

@@ -91,8 +91,7 @@ struct mini_stats {
     uint64_t copies; /**< those that io_uring copied after all */
     uint64_t fixed_buffers; /**< operations with the registered buffer */
     uint64_t fixed_files; /**< operations on registered descriptors */
-    uint64_t
-        spliced; /**< bytes from file to socket that were no copy of ours */
+    uint64_t spliced; /**< bytes from file to socket, not copied by us */
 };
 
 /** A future that the executor polls. The frame follows it in memory. */

@@ -123,7 +123,6 @@ long mini_io_call(struct mini_io *io) {
     do {
         result = call(io);
     } while (result < 0 && errno == EINTR && io->op != MINI_OP_CLOSE);
-    if (result < 0 && errno == EWOULDBLOCK) return -EAGAIN;
     return result < 0 ? -errno : result;
 }
 
@@ -151,7 +150,7 @@ static bool is_of_files(struct mini_io *io) {
  * descriptor, so it waits; not for ever on one that is never ready for it. */
 static long begin(struct mini_io *io) {
     bool waits = io->op == MINI_OP_READ || io->op == MINI_OP_WRITE ||
-        io->op == MINI_OP_READABLE || io->op == MINI_OP_SENDFILE;
+        io->op == MINI_OP_READABLE;
     bool opens = io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT;
     if (!waits && !opens) return mini_io_call(io);
     int flags = fcntl(io->fd, F_GETFL);

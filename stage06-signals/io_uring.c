@@ -128,7 +128,6 @@ static void lend(struct mini_io_shard *io, struct mini_buffer *buffer) {
 static int fix_file(struct mini_io_shard *io, int fd, bool on) {
     struct uring *uring = io->state;
     int value = on ? fd : -1, error = 0;
-    if (fd >= FIXED_FILES) return -EMFILE;
     if (!uring->has_files)
         error = io_uring_register_files_sparse(&uring->ring, FIXED_FILES);
     if (error < 0) return error;
@@ -140,7 +139,7 @@ static int fix_file(struct mini_io_shard *io, int fd, bool on) {
 }
 
 static bool is_fixed(struct uring *uring, int fd) {
-    return fd >= 0 && fd < FIXED_FILES && uring->fixed[fd];
+    return (unsigned)fd < FIXED_FILES && uring->fixed[fd];
 }
 
 static int fix_buffer(struct mini_io_shard *io, void *base, size_t bytes) {
@@ -276,8 +275,7 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
     struct io_uring_sqe *sqe = get_sqe(io);
     io_uring_prep_cancel(sqe, operation, 0);
-    io_uring_sqe_set_data(
-        sqe, NULL); /* nobody waits for the cancel's own end */
+    io_uring_sqe_set_data(sqe, NULL); /* nobody waits for its own end */
 }
 
 /* ---- completion ---- */
@@ -367,14 +365,13 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     struct io_uring_cqe *first;
     struct __kernel_timespec limit = {.tv_sec = (long long)(ns / 1000000000u),
         .tv_nsec = (long long)(ns % 1000000000u)};
-    bool kernel_has_work =
+    bool due = io_uring_sq_ready(ring) > 0 ||
         *ring->sq.kflags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-    mini_self->stats.enters +=
-        ns > 0 || kernel_has_work || io_uring_sq_ready(ring) > 0;
+    mini_self->stats.enters += ns > 0 || due;
     if (ns > 0)
         io_uring_submit_and_wait_timeout(
             ring, &first, 1, ns == MINI_FOREVER ? NULL : &limit, NULL);
-    else if (kernel_has_work || io_uring_sq_ready(ring) > 0)
+    else if (due)
         io_uring_submit_and_get_events(ring);
     return reap(io);
 }

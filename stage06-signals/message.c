@@ -5,8 +5,6 @@
 #include "smp.h"
 #include "timer.h"
 
-#define BURST 64 /* messages taken from or put into one ring in a turn */
-
 void mini_message_send(struct mini_message *message, unsigned shard,
     void (*deliver)(struct mini_message *)) {
     struct mini_shard *here = mini_self->shard;
@@ -17,43 +15,42 @@ void mini_message_send(struct mini_message *message, unsigned shard,
 
 static unsigned take_in(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
-    void *messages[BURST];
     unsigned taken = mini_smp_look(executor);
     for (unsigned from = 0; from < here->smp->count; from++) {
         struct mini_lane *lane =
             mini_lane(&here->smp->shards[from], here->index);
-        if (mini_spsc_count(&lane->ring) == 0) continue;
-        taken += mini_smp_look(executor); /* news come before messages */
+        size_t count = mini_spsc_count(&lane->ring);
+        if (count == 0) continue;
+        taken += mini_smp_look(executor) + (unsigned)count; /* news first */
         mini_smp_not_idle(here);
-        size_t count = mini_spsc_pop_many(&lane->ring, messages, BURST);
-        for (size_t i = 0; i < count; i++)
-            ((struct mini_message *)messages[i])->deliver(messages[i]);
-        taken += (unsigned)count;
         executor->stats.messages += count;
+        for (void *message = NULL; count > 0; count--) {
+            mini_spsc_pop(&lane->ring, &message);
+            ((struct mini_message *)message)->deliver(message);
+        }
     }
     return taken;
 }
 
 const struct mini_poller mini_inbox_poller = {.turn = take_in};
 
-/* What fits goes as one batch; from the push on it is the other shard's. */
+/* What fits goes, and is announced once; from its push on, a message is the
+ * other shard's. */
 static unsigned send_all(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     size_t before = here->unsent;
     for (unsigned to = 0; here->unsent > 0 && to < here->smp->count; to++) {
         struct mini_lane *lane = mini_lane(here, to);
-        void *batch[BURST];
-        size_t count = 0;
         if (mini_list_empty(&lane->outbox)) continue;
         size_t room = lane->ring.mask + 1 - mini_spsc_count(&lane->ring);
-        for (; count < BURST && count < room && !mini_list_empty(&lane->outbox);
-             count++)
-            batch[count] = MINI_CONTAINER(
-                mini_list_pop(&lane->outbox), struct mini_message, link);
-        mini_spsc_push_many(&lane->ring, batch, count);
+        struct mini_list *link;
+        for (; room > 0 && (link = mini_list_pop(&lane->outbox)); room--) {
+            mini_spsc_push(
+                &lane->ring, MINI_CONTAINER(link, struct mini_message, link));
+            here->unsent--;
+        }
         mini_spsc_announce(&lane->ring.tail);
         mini_smp_ring(&here->smp->shards[to]);
-        here->unsent -= count;
     }
     return (unsigned)(before - here->unsent);
 }

@@ -195,6 +195,9 @@ static MINI_POLL(serve_poll) {
     for (unsigned i = 0; i < self->count; i++)
         pending += !mini_drive(&self->acceptors[i].remote.future, cx);
     if (pending > 0) return MINI_PENDING;
+    for (unsigned i = 0; i < self->count; i++)
+        if (!self->acceptors[i].future.resume) /* refused: it never began */
+            close(self->acceptors[i].listener);
     long result = self->acceptors[0].remote.future.result;
     free(self->acceptors);
     return mini_ready(future, result);

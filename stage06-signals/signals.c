@@ -51,7 +51,6 @@ static void handle(int signal) {
 
 static void catch_all(uint64_t set) {
     struct sigaction ours = {.sa_handler = handle, .sa_flags = SA_RESTART};
-    sigfillset(&ours.sa_mask);
     for (int signal = 1; signal <= SIGNALS; signal++)
         if (set & ~signals.caught & BIT(signal) &&
             sigaction(signal, &ours, &signals.before[signal - 1]) == 0)

@@ -25,10 +25,8 @@
 
 /** A stream of connections. */
 struct mini_accept_stream {
-    struct mini_io
-        io; /**< the multishot accept; its future: the wait for one */
-    int *
-        fds; /**< connections that nobody has asked for yet, and others before */
+    struct mini_io io; /**< the multishot accept; its future: a wait for one */
+    int *fds; /**< connections that nobody has asked for, and older ones */
     size_t first, room; /**< of fds: next to be given out, space */
 };
 
@@ -43,7 +41,7 @@ struct mini_future *mini_accept_end(struct mini_accept_stream *stream);
 
 /** A stream of what comes over a connection, in leased buffers. */
 struct mini_recv_stream {
-    struct mini_io io; /**< the multishot recv; its future: the wait for one */
+    struct mini_io io; /**< the multishot recv; its future: a wait for one */
     struct mini_buffer *lease; /**< the buffer given out last */
 };
 

@@ -21,10 +21,8 @@ uint64_t mini_now(void) {
 
 uint64_t mini_time_left(struct mini_executor *executor, uint64_t until) {
     if (until == MINI_SOMEDAY) return MINI_FOREVER;
-    if (executor->options.virtual_clock) {
-        executor->now = until > executor->now ? until : executor->now;
-        return 0;
-    }
+    if (executor->options.virtual_clock && until > executor->now)
+        executor->now = until; /* so there is nothing left */
     uint64_t now = read_clock(executor);
     return until > now ? until - now : 0;
 }
@@ -85,10 +83,10 @@ static MINI_POLL(sleep_poll) {
         mini_wheel_cancel(&mini_self->wheel, &self->timer);
         return mini_ready(future, -ECANCELED);
     }
-    if (!future->resume && self->from_first_poll)
-        self->deadline = from_now(self->deadline);
-    if (!future->resume)
+    if (!future->resume) {
+        if (self->from_first_poll) self->deadline = from_now(self->deadline);
         mini_timer_start(mini_self, &self->timer, self->deadline);
+    }
     future->resume = 1;
     self->timer.task = cx.task;
     return MINI_PENDING;

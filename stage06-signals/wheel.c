@@ -56,8 +56,7 @@ struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick) {
         struct mini_list *slot =
             &wheel->slots[0][wheel->tick % MINI_WHEEL_SLOTS];
         uint64_t next = wheel->tick;
-        if (mini_list_empty(slot) || next > tick)
-            slot = first_slot(wheel, &next);
+        if (mini_list_empty(slot)) slot = first_slot(wheel, &next);
         if (!slot || next > tick) break;
         wheel->tick = next;
         if (slot < wheel->slots[1]) { /* level 0: it is due */

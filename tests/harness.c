@@ -184,6 +184,7 @@ enum { CRASHES = sizeof crashes / sizeof crashes[0] };
 
 static struct sigaction before_cmocka[CRASHES];
 static const struct CMUnitTest *current;
+static unsigned seconds = MINI_TEST_SECONDS; /* how long one may take */
 static pid_t test_process; /* a test's children are none of our business */
 
 static void say(const char *text) {
@@ -212,7 +213,7 @@ static int set_up(void **state) {
     current = *state;
     *state = current->initial_state;
     mini_test_fail_alloc_after(-1);
-    alarm(MINI_TEST_SECONDS);
+    alarm(seconds);
     return current->setup_func != NULL ? current->setup_func(state) : 0;
 }
 
@@ -285,11 +286,17 @@ static void install_handlers(void) {
         sigaction(crashes[i], NULL, &before_cmocka[i]);
 }
 
-static int run_chosen(
-    const char *program, const struct CMUnitTest *chosen, size_t n) {
+/* @p at_once is how many cmocka gets to run: it does not stop at a failure. */
+static int run_chosen(const char *program, const struct CMUnitTest *chosen,
+    size_t n, size_t at_once) {
+    int failed = 0;
+
     setvbuf(stdout, NULL, _IOLBF, 0);
     install_handlers();
-    return _cmocka_run_group_tests(program, chosen, n, NULL, NULL);
+    for (size_t i = 0; i < n && failed == 0; i += at_once)
+        failed =
+            _cmocka_run_group_tests(program, chosen + i, at_once, NULL, NULL);
+    return failed;
 }
 
 int mini_test_main(
@@ -297,15 +304,17 @@ int mini_test_main(
     struct CMUnitTest *chosen = calloc(count, sizeof *chosen);
     bool list = argc > 1 && strcmp(argv[1], "--list") == 0;
     bool skipping = argc > 2 && strcmp(argv[1], "--after") == 0;
-    int used = 1 + (list ? 1 : skipping ? 2 : 0);
+    bool stopping = argc > 2 && strcmp(argv[1], "--until-failure") == 0;
+    int used = 1 + (list ? 1 : skipping || stopping ? 2 : 0);
     const char *pattern = argc > used ? argv[used] : "*";
     int status = 2;
 
     if (chosen == NULL) return 2;
     size_t n = choose(chosen, tests, count, skipping ? argv[2] : "", pattern);
 
+    if (stopping) seconds = (unsigned)atoi(argv[2]);
     if (n > 0 && !list)
-        status = run_chosen(argv[0], chosen, n);
+        status = run_chosen(argv[0], chosen, n, stopping ? 1 : n);
     else if (n == 0)
         fprintf(stderr, "no test fits '%s': see %s --list\n", pattern, argv[0]);
     else

@@ -46,6 +46,12 @@
 #define MINI_TEST_ASAN 0
 #endif
 
+/** How many times less than usual is done by threads that only pass the time to
+ * each other: more than 1 where a test program is run hundreds of times. */
+#ifndef MINI_TEST_LESS
+#define MINI_TEST_LESS 1
+#endif
+
 /** How long one test may take, in seconds. */
 #ifndef MINI_TEST_SECONDS
 #define MINI_TEST_SECONDS 120
@@ -59,6 +65,8 @@
  *   PROGRAM 'g1_*_cancel?'   those a shell pattern fits
  *   PROGRAM --list [PATTERN] their names, one a line; runs none
  *   PROGRAM --after NAME [PATTERN]   those that follow NAME
+ *   PROGRAM --until-failure SECONDS [PATTERN]   stops at the first that
+ *                            fails or takes longer
  *
  * @return the exit status: 0, the number of tests that failed, or 2 with a
  *         message if no test's name fits.

@@ -26,6 +26,7 @@ import re
 import resource
 import select
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -488,21 +489,82 @@ def conversations(backend, policy, shards):
 each_server(conversations)
 
 
-def five_thousand(backend):
-    needs(backend)
+def needs_connections(count):
+    """To be had from one address, by one process, and by another."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    count = 5000
     if files != resource.RLIM_INFINITY and files < count + 100:
         raise Skip(f"a process may have {files} files only")
-    with server(backend, "--shards", 2) as it:
-        converse(it.port, count, rounds=2, mixed=True)
+    with contextlib.suppress(OSError), open(
+            "/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first, last = map(int, file.read().split())
+        if last - first < count + 1000:
+            raise Skip(f"there are {last - first} ports only")
+
+
+def all_at_once(it, count):
+    """COUNT connections, idle at first; each has an echo, some of them at the
+    same time; then all reset."""
+    peers = []
+    try:
+        for _ in range(count):
+            peers.append(connect(it.port))
+        for at in range(0, count, 200):
+            some = list(enumerate(peers))[at:at + 200]
+            for n, peer in some:
+                peer.send(f"number {n}".encode())
+            for n, peer in some:
+                require(peer.recv(100) == f"number {n}".encode(),
+                        f"connection {n}: another echo")
+    finally:
+        for peer in peers:
+            set_linger(peer)
+            peer.close()
+
+
+def memory(process):
+    """Bytes of its own, 0 where nobody says."""
+    with contextlib.suppress(OSError), open(
+            f"/proc/{process.process.pid}/status", encoding="ascii") as file:
+        found = re.search(r"RssAnon:\s+(\d+) kB", file.read())
+        return int(found[1]) << 10 if found else 0
+    return 0
+
+
+def open_files(process):
+    """How many; 0 where nobody says."""
+    with contextlib.suppress(OSError):
+        return len(os.listdir(f"/proc/{process.process.pid}/fd"))
+    return 0
+
+
+def has_let_go(process, files):
+    limit = time.monotonic() + SECONDS
+    while open_files(process) > files and time.monotonic() < limit:
+        time.sleep(0.05)
+    return open_files(process) <= files
+
+
+def ten_thousand(backend, shards):
+    needs(backend)
+    needs_connections(10000)
+    with server(backend, "--shards", shards) as it:
+        files = open_files(it.process)
+        all_at_once(it, 10000)
+        require(has_let_go(it.process, files), "descriptors are left")
+        before = memory(it.process)
+        all_at_once(it, 10000)  # a lease of each would be 40 MB
+        require(has_let_go(it.process, files), "descriptors are left, later")
+        grown = memory(it.process) - before
+        require(grown < 4 << 20, f"it has grown by {grown} bytes")
         converse(it.port, 50)
         it.stop()
 
 
-for which in ("uring", "poll", "forbidden"):
-    CHECKS.append((f"echo: {which}, 5000 connections",
-                   lambda backend=which: five_thousand(backend)))
+for which in ("uring", "poll"):
+    for several in (1, 2):
+        CHECKS.append((f"echo: {which}, 10000 at once on {several} shard(s)",
+                       lambda backend=which, shards=several:
+                       ten_thousand(backend, shards)))
 
 
 @check("echo_client against echo")
@@ -1149,16 +1211,11 @@ def _(backend):
         it.stop()
 
 
-def open_files(process):
-    return len(os.listdir(f"/proc/{process.process.pid}/fd"))
-
-
 @on_each_backend("httpd: slow, silent and resetting peers")
 def _(backend):
     with web(backend, "--shards", 1, "--timeout", 1) as (it, files):
         require(ask(it.port, request("/ten.txt"))[0] == 200, "no answer")
-        has_proc = os.path.isdir("/proc/self/fd")
-        before = has_proc and open_files(it.process) + 16  # helpers' bells
+        before = open_files(it.process) + 16  # helpers' bells
         with contextlib.ExitStack() as stack:
             silent, slow, late, deaf = (
                 stack.enter_context(connect(it.port)) for _ in range(4))
@@ -1190,12 +1247,7 @@ def _(backend):
                     "others wait")
             require(Answers(deaf).next()[2] == files["big.bin"],
                     "a peer may take its time")
-        limit = time.monotonic() + SECONDS
-        while (has_proc and open_files(it.process) > before
-               and time.monotonic() < limit):
-            time.sleep(0.05)
-        require(not has_proc or open_files(it.process) <= before,
-                "descriptors are left")
+        require(has_let_go(it.process, before), "descriptors are left")
         it.stop()
 
 
@@ -1270,6 +1322,65 @@ def _():
     with server(None, "--shards", 1) as it:
         refused("--root", root, "--port", it.port, statuses=[1],
                 words=[str(it.port)], program="httpd", backend="poll")
+
+
+def outcome_of(tool, *arguments, **more):
+    """Runs somebody else's program: its status and output."""
+    path = shutil.which(tool)
+    if not path:
+        raise Skip(f"no {tool} here")
+    done = subprocess.run([path, *map(str, arguments)], timeout=2 * SECONDS,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          **more)
+    return done.returncode, done.stdout
+
+
+@on_each_backend("httpd: ApacheBench")
+def _(backend):
+    with web(backend, "--shards", 2) as (it, _):
+        for name, *options in (("hello", "-k"), ("hello",), ("small.js", "-k"),
+                               ("big.bin", "-k", "-n", 100)):
+            status, said = outcome_of(
+                "ab", "-q", "-n", 2000, "-c", 50, *options,
+                f"http://{HOST}:{it.port}/{name}")
+            said = said.decode()
+            require(status == 0 and re.search(r"Failed requests: +0\n", said)
+                    and "Non-2xx" not in said, f"{name} {options}: {said}")
+        it.stop()
+
+
+@on_each_backend("httpd: wrk")
+def _(backend):
+    with web(backend, "--shards", 2) as (it, _):
+        status, said = outcome_of("wrk", "-t", 1, "-c", 20, "-d", "1s",
+                                  f"http://{HOST}:{it.port}/more.json")
+        said = said.decode()
+        require(status == 0 and re.search(r"[1-9]\d* requests in", said)
+                and "Non-2xx" not in said and "errors" not in said, said)
+        it.stop()
+
+
+@on_each_backend("httpd: curl")
+def _(backend):
+    with web(backend, "--shards", 2) as (it, files):
+        def curl(*arguments):
+            status, said = outcome_of("curl", "-s", *arguments)
+            require(status == 0, f"{arguments}: status {status}")
+            return said
+
+        at, big = f"http://{HOST}:{it.port}", files["big.bin"]
+        code = ("-o", os.devnull, "-w", "%{http_code} %{num_connects}\n")
+        require(curl(f"{at}/big.bin") == big, "other bytes")
+        require(curl("-0", f"{at}/big.bin") == big, "other bytes, HTTP/1.0")
+        require(curl("-r", "100-", f"{at}/big.bin") == big[100:], "no range")
+        require(curl("-r", "-7", f"{at}/ten.txt") == b"3456789", "no last ones")
+        require(b"200 OK" in curl("-I", f"{at}/ten.txt"), "no head")
+        require(curl("--path-as-is", *code, f"{at}/../secret.txt",
+                     *code, f"{at}/sub/") == b"404 1\n200 0\n",
+                "two connections, or other answers")
+        require(curl("-T", __file__, *code, f"{at}/new") == b"405 1\n",
+                "it takes a file, or does not say 405")
+        it.stop()
 
 
 # --- copy --------------------------------------------------------------------
@@ -1660,6 +1771,36 @@ def _(backend):
         started = time.monotonic()
         it.stop()
         require(time.monotonic() - started < SECONDS / 2, "it took its time")
+
+
+@on_each_backend("forward: socat and nc")
+def _(backend):
+    data = os.urandom(1 << 20)
+    with listener() as target, server(
+            backend, "--to", f"{HOST}:{target.getsockname()[1]}",
+            program="forward") as it, tempfile.TemporaryFile() as file:
+        def serve():
+            """Has all of it before it sends all of it back."""
+            with target.accept()[0] as far:
+                far.settimeout(SECONDS)
+                parts = []
+                while not parts or parts[-1]:
+                    parts.append(far.recv(1 << 20))
+                far.sendall(b"".join(parts))
+
+        file.write(data)
+        half = "-N" if b"-N" in outcome_of("nc", "-h")[1] else "-q20"
+        for tool, *arguments in (
+                ("socat", "-t20", "-", f"TCP:{HOST}:{it.port}"),
+                ("nc", half, HOST, it.port)):
+            file.seek(0)
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            status, said = outcome_of(tool, *arguments, stdin=file)
+            require(status == 0 and said == data,
+                    f"{tool}: status {status}, {len(said)} bytes")
+            thread.join(SECONDS)
+        it.stop()
 
 
 @check("forward: names and IPv6 addresses to forward to")

@@ -527,11 +527,12 @@ def run_variant(variant, matrix, pattern, ring_refused, cells):
 
 
 def wants_all_cpus(program):
-    """Two at once do not disturb each other much; under tsan they would, and
-    so would threads that only pass the time to each other (stage 3's tests,
-    without I/O): beside another program they take ten times as long."""
-    return program.variant.endswith("tsan") or (
-        program.tests == "03" and not program.backend)
+    """Two at once do not disturb each other much; but threads that only pass
+    the time to each other would (stage 3's tests without I/O, and shards under
+    tsan): beside another program they take ten times as long."""
+    if program.variant.endswith("tsan"):
+        return program.tests in ("03", "04")
+    return program.tests == "03" and not program.backend
 
 
 def run_programs(programs, jobs, pattern, cells):

@@ -15,11 +15,14 @@
 
 #include "miniss.h"
 
+#include "../common/platform.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -477,6 +480,7 @@ static void g2_3_the_last_tick_there_is(void **state) {
     assert_int_equal(mini_wheel_next(&wheel), MINI_TICK_MAX);
     assert_ptr_equal(mini_wheel_expire(&wheel, MINI_TICK_MAX), &timers[0]);
     assert_int_equal(mini_wheel_next(&wheel), UINT64_MAX);
+    assert_null(mini_wheel_expire(&wheel, UINT64_MAX)); /* past all there are */
 }
 
 static void g2_3_what_is_past_is_due_now(void **state) {
@@ -1009,6 +1013,24 @@ static void g2_5_a_cancel_from_outside_is_no_timeout(void **state) {
     assert_string_equal(trace, "tx@20 ");
 }
 
+/* Nor is an end as cancelled that comes by itself, in time. */
+static MINI_POLL(ends_as_cancelled) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    start_timeout(self);
+    MINI_AWAIT(mini_sleep(&self->sleep, 5 * MINI_MS));
+    finish(&self->probe, -ECANCELED);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    MINI_END(MINI_RESULT);
+}
+
+static void g2_5_who_was_cancelled_by_others_did_not_time_out(void **state) {
+    (void)state;
+    assert_int_equal(play(ends_as_cancelled), -ECANCELED);
+    assert_string_equal(trace, "tx@5 ");
+    assert_int_equal(scene.probe.cancels, 0);
+}
+
 static MINI_POLL(nests_timeouts) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
@@ -1421,6 +1443,53 @@ static void g2_8_one_wait_for_one_deadline(void **state) {
     assert_int_equal(scene.stats.polls, 2);
 }
 
+/* What the wait is made of; a signal ends it before its time. */
+static void on_tick(int number) { (void)number; }
+
+static void g2_8_a_wait_is_as_long_as_asked(void **state) {
+    struct sigaction ticks = {.sa_handler = on_tick}, before;
+    struct itimerval often = {{0, 20000}, {0, 20000}}, never = {{0, 0}, {0, 0}};
+
+    (void)state;
+    errno = EIO; /* of something else */
+    assert_int_equal(mini_poll_fds(NULL, 0, 0), 0);
+    alarm(0); /* which may be the same clock */
+    sigaction(SIGALRM, &ticks, &before);
+    setitimer(ITIMER_REAL, &often, NULL);
+    int seconds = mini_poll_fds(NULL, 0, 7 * MINI_SECOND);
+    int for_ever = mini_poll_fds(NULL, 0, MINI_FOREVER);
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    assert_int_equal(seconds, -EINTR);
+    assert_int_equal(for_ever, -EINTR);
+}
+
+/* The row's side of the bargain with the executor; see struct mini_poller. */
+static MINI_POLL(asks_the_row) {
+    const struct mini_poller *row = &mini_timer_poller;
+    struct scene *self = MINI_SELF(struct scene);
+    (void)cx;
+    if (row->next(mini_self, 7 * TICK) != 7 * TICK)
+        return mini_ready(future, 1);
+    mini_timer_start(mini_self, &self->timer, 5 * TICK);
+    if (row->next(mini_self, 3 * TICK) != 3 * TICK)
+        return mini_ready(future, 2);
+    if (row->next(mini_self, 7 * TICK) != 5 * TICK)
+        return mini_ready(future, 3);
+    if (row->turn(mini_self) != 0) return mini_ready(future, 4);
+    mini_self->now = 5 * TICK;
+    if (row->turn(mini_self) != 1) return mini_ready(future, 5);
+    return mini_ready(future, row->turn(mini_self));
+}
+
+static void g2_8_the_row_says_what_it_did_and_until_when(void **state) {
+    static struct mini_executor other;
+
+    (void)state;
+    assert_int_equal(play(asks_the_row), 0);
+    assert_int_equal(mini_timer_poller.start(&other), 0);
+}
+
 /* ---- what stage 1 promised, with timers ------------------------------------ */
 
 /* Whoever yields for ever does not keep the timers waiting. */
@@ -1524,6 +1593,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_5_a_result_that_was_ready_wins),
     cmocka_unit_test(g2_5_the_inner_future_is_finished),
     cmocka_unit_test(g2_5_a_cancel_from_outside_is_no_timeout),
+    cmocka_unit_test(g2_5_who_was_cancelled_by_others_did_not_time_out),
     cmocka_unit_test(g2_5_timeouts_nest),
     cmocka_unit_test(g2_5_a_timeout_waits_for_shielded_work),
     cmocka_unit_test(g2_5_a_timeout_cancels_a_joined_task),
@@ -1538,6 +1608,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_7_ends_with_the_run),
     cmocka_unit_test(g2_8_an_idle_runtime_sleeps),
     cmocka_unit_test(g2_8_one_wait_for_one_deadline),
+    cmocka_unit_test(g2_8_a_wait_is_as_long_as_asked),
+    cmocka_unit_test(g2_8_the_row_says_what_it_did_and_until_when),
     cmocka_unit_test(g1_2_yielding_does_not_stop_time),
     cmocka_unit_test(g1_5_the_dump_names_timers),
     cmocka_unit_test(g1_11_timers_need_no_memory),

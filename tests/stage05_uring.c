@@ -2121,6 +2121,7 @@ static mini_poll burst_script(
     struct script *s = &self->script;
 
     MINI_BEGIN;
+    s->j = (long)mini_stats()->enters;
     for (size_t i = 0; i < self->count; i++)
         self->futures[i] = mini_readable(&self->io[i], s->fd[0]);
     s->task[0] =
@@ -2140,6 +2141,9 @@ static mini_poll burst_script(
     STEP(mini_join_all(&self->all, self->futures, self->count));
     NOTE(with_result(self, 1));
     NOTE((long)drain(s->fd[0], -1));
+    /* the ring takes 256 at a time */
+    NOTE((long)mini_stats()->enters - s->j >= (long)self->count / 128 ||
+        strcmp(mini_io_name(), "poll") == 0);
     MINI_END(0);
 }
 
@@ -2156,7 +2160,7 @@ static void g5_3_six_thousand_operations_end_at_once(void **state) {
     make_many(&self, burst_script, count);
     open_pair(PIPE, false, self.script.fd);
     check_equal(run(&self.script.future, virtual_clock()), 0);
-    assert_notes(0, 0, (long)count, 1, 0, (long)count, (long)count);
+    assert_notes(0, 0, (long)count, 1, 0, (long)count, (long)count, 1);
     close_pair(self.script.fd);
     free_many(&self);
 }
@@ -3127,6 +3131,42 @@ static void g5_5_a_server_that_cannot_listen_on_all_shards(void **state) {
     assert_notes(-EMFILE);
 }
 
+/* The acceptors are refused before their first poll: who closes what they were
+ * to listen on? */
+static mini_poll never_begun(
+    struct mini_future *future, struct mini_context cx) {
+    static struct mini_server server;
+    struct script *self = MINI_SELF(struct script);
+    struct mini_server_options options = {
+        .accept = (enum mini_accept_policy)self->i,
+        .frame = sizeof(struct session),
+        .serve = serve};
+    struct mini_context cancel = {cx.task, true};
+    long before = open_files();
+
+    NOTE(mini_server_open(&server, &options));
+    NOTE(mini_serve(&server)->poll(&server.future, cancel));
+    NOTE(server.future.result);
+    NOTE(open_files() - before);
+    return mini_ready(future, 0);
+}
+
+static void g5_7_a_server_that_never_began_leaves_no_listener(void **state) {
+    int shared = mini_listen(NULL, 0, true);
+
+    (void)state;
+    for (int policy = MINI_ACCEPT_SPREAD; policy <= MINI_ACCEPT_REUSEPORT;
+         policy++) {
+        struct script self =
+            MINI_FRAME(struct script, never_begun, .i = policy);
+
+        if (policy == MINI_ACCEPT_REUSEPORT && shared == -EOPNOTSUPP) break;
+        check_equal(run(&self.future, real_clock(2)), 0);
+        assert_notes(0, MINI_READY, -ECANCELED, 0);
+    }
+    if (shared >= 0) close(shared);
+}
+
 /* ---- the end of a server ------------------------------------------------ */
 
 struct farewell {
@@ -3541,6 +3581,40 @@ static void g5_10_enters_are_counted(void **state) {
     check_equal(noted[0], true);
     if (uring) check_equal(noted[1], 0); /* it had none to make */
     check(noted[2] >= 10 && noted[2] < 50); /* to wait is one */
+}
+
+/* Somebody is always runnable, so nobody waits for I/O; it goes on all the same,
+ * one operation after the other. */
+static mini_poll beside_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 6; self->i++) {
+        if (self->i % 2 == 0) raw_send(self->fd[1], "!", 1);
+        self->task[0] =
+            background(mini_recv(&self->io[0], self->fd[0], self->buffer, 1));
+        for (self->j = 0; self->j < 5000; self->j++) {
+            if (ended(&self->io[0].future)) break;
+            if (self->i % 2 && self->j == 1000) raw_send(self->fd[1], "!", 1);
+            MINI_AWAIT(mini_yield(&self->yield));
+        }
+        self->sum += ended(&self->io[0].future);
+        STEP(mini_join(&self->join, self->task[0]));
+    }
+    MINI_END(self->sum);
+}
+
+static void g5_1_io_goes_on_beside_a_busy_task(void **state) {
+    (void)state;
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct script self = MINI_FRAME(struct script, beside_script, .i = 0);
+
+        open_pair(UNIX_SOCKETS, nonblocking, self.fd);
+        check_equal(run(&self.future, real_clock(1)), 6);
+        close_pair(self.fd);
+        assert_notes(1, 1, 1, 1, 1, 1);
+    }
 }
 
 struct idler {
@@ -4174,6 +4248,10 @@ struct judge {
     int errors[3]; /* in turn */
     bool hurry; /* what would wait gets EAGAIN */
     bool shorten; /* what has a length gets a shorter one */
+    uint16_t without; /* flags that send_zc loses, */
+    uint16_t with; /* or gets */
+    int registration; /* an opcode of io_uring_register(2), to be refused */
+    bool aged; /* io_uring_setup(2) lacks what came with 5.11 */
     atomic_uint count;
 };
 
@@ -4230,9 +4308,22 @@ STANDS_STILL static void meddle(const struct judge *judge) {
              sqe < (struct io_uring_sqe *)to; sqe++) {
             if (judge->hurry) hurry(sqe);
             if (judge->shorten) shorten(sqe);
+            if (sqe->opcode != IORING_OP_SEND_ZC) continue;
+            sqe->ioprio &= (uint16_t)~judge->without;
+            sqe->ioprio |= judge->with;
         }
     }
     if (maps) fclose(maps);
+}
+
+/* Makes the ring in its place, and says less of it. */
+static void set_up_aged(
+    const struct seccomp_data *call, struct seccomp_notif_resp *answer) {
+    struct io_uring_params *params = (void *)(uintptr_t)call->args[1];
+
+    answer->val = syscall(SYS_io_uring_setup, call->args[0], params);
+    if (answer->val < 0) answer->error = -errno;
+    params->features &= ~(unsigned)IORING_FEAT_EXT_ARG;
 }
 
 static void *judge(void *argument) {
@@ -4248,9 +4339,14 @@ static void *judge(void *argument) {
             continue; /* it was interrupted */
         unsigned n = self->count++;
 
-        if (self->hurry || self->shorten) meddle(self);
+        if (self->hurry || self->shorten || self->without || self->with)
+            meddle(self);
         answer.id = call.id;
-        if (n < self->first || (self->every && n % self->every == 0))
+        if (self->aged)
+            set_up_aged(&call.data, &answer);
+        else if (n < self->first || (self->every && n % self->every == 0) ||
+            (call.data.nr == SYS_io_uring_register &&
+                (int)call.data.args[1] == self->registration))
             answer.error = -self->errors[n % COUNT_OF(self->errors)];
         else
             answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
@@ -4403,7 +4499,37 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
     }
 }
 
+/* One that has a ring, but no way to wait for it with a limit. */
+static void on_aged_kernel(void) {
+    static const int set_up[] = {SYS_io_uring_setup};
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    unsetenv("MINI_IO");
+    if (!on_uring()) _exit(SKIPPED);
+    appoint(set_up, COUNT_OF(set_up));
+    check_equal(run(&main, real_clock(1)), false); /* and leaves no ring */
+    recv_and_send(TCP_SOCKETS, false);
+}
+
+static void g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used(
+    void **state) {
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    the_judge = (struct judge){.aged = true};
+    in_child_process(on_aged_kernel, text, sizeof text);
+    check(strstr(text, strerror(ENOSYS)) && strstr(text, "using poll(2)"));
+    check_equal(lines(text), 1);
+}
+
 #else
+
+static void g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used(
+    void **state) {
+    (void)state;
+    skip();
+}
 
 static void g5_3_a_kernel_that_says_ebusy_eagain_or_eintr(void **state) {
     (void)state;
@@ -4447,6 +4573,40 @@ static void each_kernel(void (*test)(void)) {
         variant[0] = '\0';
         test();
     }
+    mini_io_without = 0;
+}
+
+/* ---- G5.6: what there is ------------------------------------------------ */
+
+static char description[80];
+
+static mini_poll describe(struct mini_future *future, struct mini_context cx) {
+    (void)cx;
+    strcpy(description, mini_io_describe());
+    return mini_ready(future, (long)mini_self->io->features);
+}
+
+static void check_described(unsigned lacks, const char *wanted) {
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+
+    mini_io_without = lacks;
+    run(&main, real_clock(1));
+    check(strcmp(description, wanted) == 0);
+}
+
+static void g5_6_what_a_backend_has_is_described(void **state) {
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+    long all = run(&main, real_clock(1));
+
+    (void)state;
+    if (all == 0) check(strlen(description) <= 5); /* "poll" or "uring" */
+    if (strncmp(description, "poll", 4) == 0) check_described(0, "poll");
+    if (all != 15) return; /* an older kernel */
+    check_described(0, "uring: multishot, buffer ring, send_zc, splice");
+    check_described(MINI_MULTISHOT, "uring: buffer ring, send_zc, splice");
+    check_described(MINI_SPLICE, "uring: multishot, buffer ring, send_zc");
+    check_described(~(unsigned)MINI_ZERO_COPY, "uring: send_zc");
+    check_described(~0u, "uring");
     mini_io_without = 0;
 }
 
@@ -4556,6 +4716,54 @@ static void write_and_read_files(void) {
 static void g5_1_files_are_written_and_read_to_the_end(void **state) {
     (void)state;
     each_kernel(write_and_read_files);
+}
+
+/* Each of these may block on a disk, which poll(2) says nothing about. */
+static mini_poll helped_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct files *self = MINI_SELF(struct files);
+    static struct mini_io io;
+
+    MINI_BEGIN;
+    STEP(mini_write(&self->io, self->fd, "text", 4, 0));
+    NOTE((long)mini_stats()->offloads);
+    STEP(mini_read(&self->io, self->fd, self->back, 9, 0));
+    NOTE((long)mini_stats()->offloads);
+    STEP(mini_fsync(&self->io, self->fd));
+    NOTE((long)mini_stats()->offloads);
+    STEP(mini_statx(&self->look, self->fd, ""));
+    NOTE((long)mini_stats()->offloads);
+    MINI_AWAIT(mini_openat(&self->io, self->dir, ".", O_RDONLY, 0));
+    NOTE((long)mini_stats()->offloads);
+    /* and none of these */
+    STEP(mini_close(&self->io, (int)MINI_RESULT));
+    STEP(mini_write(&self->io, self->other, "!", 1, -1));
+    STEP(mini_readable(&io, self->other));
+    STEP(mini_read(&self->io, self->other, self->back, 1, -1));
+    NOTE((long)mini_stats()->offloads);
+    MINI_END(0);
+}
+
+static void g5_1_files_never_block_the_shard(void **state) {
+    struct files self = {.future = MINI_FUTURE(helped_script, "helped"),
+        .dir = make_folder(),
+        .back = malloc(9)};
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+    long helpers = run(&main, real_clock(1)) == 0;
+    int pair[2];
+
+    (void)state;
+    self.fd = make_file(self.dir, 0);
+    open_pair(UNIX_SOCKETS, false, pair);
+    self.other = pair[0];
+    raw_send(pair[1], "?", 1);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    remove_folder(self.dir);
+    close(self.fd);
+    close_pair(pair);
+    free(self.back);
+    assert_notes(4, helpers, 4, 2 * helpers, 0, 3 * helpers, 0, 4 * helpers,
+        5 * helpers, 0, 1, 0, 1, 5 * helpers);
 }
 
 /* Whether LOOK says what fstat(2) says. */
@@ -4787,6 +4995,7 @@ static mini_poll opening_script(
                     i % 2 ? O_RDONLY : O_RDWR | O_CREAT, 0600));
         for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
         if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        while (s->i % 10 == 9 && !ended(&self->io[0].future)) A_TURN(s);
         for (int i = 0; i < FILES; i++) mini_cancel(self->task[i]);
         for (s->j = 0; s->j < FILES; s->j++) {
             MINI_AWAIT(mini_join(&s->join, self->task[s->j]));
@@ -4836,6 +5045,7 @@ static mini_poll cancelled_write_script(
             mini_write_all(&self->io[0], s->fd[1], many, sizeof many, 0));
         for (s->j = s->i % 4; s->j > 0; s->j--) A_TURN(s);
         if (s->i / 4 % 2) MINI_AWAIT(mini_yield(&s->yield));
+        while (s->i % 10 == 9 && !ended(&self->io[0].future)) A_TURN(s);
         mini_cancel(self->task[0]);
         MINI_AWAIT(mini_join(&s->join, self->task[0]));
         memset(many, '?', sizeof many); /* ours again */
@@ -5028,6 +5238,48 @@ static void odd_post(void) {
 static void g5_1_datagrams_to_an_address_too_large_go_nowhere(void **state) {
     (void)state;
     each_kernel(odd_post);
+}
+
+/* AF_UNIX has room for a few; who sends more waits, and the shard goes on. */
+static mini_poll full_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    self->got = (long)fill_up(self->fd[0], 'f') / 4096;
+    self->task = background(mini_send_to(&self->out, self->fd[0], "late", 4,
+        (struct sockaddr *)self->address, 0));
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    NOTE(ended(&self->out.io.future));
+    for (; self->i <= self->got && !ended(&self->out.io.future); self->i++) {
+        MINI_AWAIT(receive_post(self, 200));
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    }
+    STEP(mini_join(&self->join, self->task));
+    while (recv(self->fd[1], self->buffer, 200, MSG_DONTWAIT) > 4) continue;
+    NOTE(memcmp(self->buffer, "late", 4));
+    /* to nobody: -EPIPE, and no signal */
+    shutdown(self->fd[0], SHUT_WR);
+    STEP(mini_send_to(
+        &self->out, self->fd[0], "no", 2, (struct sockaddr *)self->address, 0));
+    MINI_END(0);
+}
+
+static void full_post(void) {
+    for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
+        struct post self = {.future = MINI_FUTURE(full_post_script, "full")};
+
+        check_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, self.fd), 0);
+        set_nonblocking(self.fd[0], nonblocking);
+        check_equal(run(&self.future, virtual_clock()), 0);
+        close_pair(self.fd);
+        assert_notes(0, 4, 0, -EPIPE);
+    }
+}
+
+static void g5_1_a_datagram_waits_for_room(void **state) {
+    (void)state;
+    each_kernel(full_post);
 }
 
 /* ---- G5.2: datagrams ---------------------------------------------------- */
@@ -5619,6 +5871,111 @@ static void poor(void) {
 static void g1_11_a_helper_thread_without_memory_is_refused(void **state) {
     (void)state;
     each_kernel(poor);
+}
+
+/* ---- helpers that cannot start, or have nothing to do -------------------- */
+
+#if defined(__GLIBC__) && defined(_GNU_SOURCE)
+
+/* Whether a thread can be made from now on: none has so large a stack. */
+static void allow_threads(bool allow) {
+    static size_t usual;
+    pthread_attr_t attributes;
+
+    must(pthread_getattr_default_np(&attributes) == 0, "default attributes");
+    if (usual == 0) pthread_attr_getstacksize(&attributes, &usual);
+    pthread_attr_setstacksize(&attributes, allow ? usual : SIZE_MAX / 4);
+    must(pthread_setattr_default_np(&attributes) == 0, "a size of stacks");
+    pthread_attr_destroy(&attributes);
+}
+
+static mini_poll helpless_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+    struct rlimit files;
+
+    MINI_BEGIN;
+    allow_files(0, &files); /* too few for a doorbell */
+    MINI_AWAIT(send_out(&self->errand[0]));
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = (rlim_t)self->wrong;
+    setrlimit(RLIMIT_NOFILE, &files);
+    NOTE(MINI_RESULT);
+    allow_threads(false);
+    STEP(send_out(&self->errand[0]));
+    NOTE(self->errand[0].runs);
+    allow_threads(true);
+    STEP(send_out(&self->errand[0]));
+    /* with one, the next call waits for it rather than for a second */
+    allow_threads(false);
+    for (int i = 1; i < 3; i++) {
+        self->errand[i] = (struct errand){.gate = self->gate, .result = 8 + i};
+        self->errand[i].task = background(send_out(&self->errand[i]));
+    }
+    UNTIL_WAITING(self, 1);
+    for (; self->i < 20; self->i++) MINI_AWAIT(mini_yield(&self->yield));
+    NOTE(self->errand[2].runs);
+    open_gate(self->gate);
+    STEP(mini_join(&self->join, self->errand[1].task));
+    STEP(mini_join(&self->join, self->errand[2].task));
+    allow_threads(true);
+    MINI_END(pthread_equal(self->errand[1].thread, self->errand[2].thread));
+}
+
+static void g1_11_helpers_that_cannot_start_are_done_without(void **state) {
+    static struct office self;
+    struct gate gate = CLOSED_GATE;
+    struct rlimit files;
+
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &files);
+    self = (struct office){.future = MINI_FUTURE(helpless_script, "helpless"),
+        .gate = &gate,
+        .errand = {{.result = 8}},
+        .wrong = (long)files.rlim_cur};
+    check(run(&self.future, real_clock(1)) != 0);
+    assert_notes(-EMFILE, -EAGAIN, 0, 8, 0, 9, 10);
+}
+
+#else
+
+static void g1_11_helpers_that_cannot_start_are_done_without(void **state) {
+    (void)state;
+    skip();
+}
+
+#endif
+
+static long microseconds_of(pthread_t thread) {
+    struct timespec used;
+    clockid_t clock;
+
+    must(pthread_getcpuclockid(thread, &clock) == 0, "a thread's clock");
+    must(clock_gettime(clock, &used) == 0, "its time");
+    return used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
+static mini_poll bored_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (; self->i < 3; self->i++) { /* rung, too */
+        MINI_AWAIT(send_out(&self->errand[0]));
+        MINI_AWAIT(mini_sleep(&self->sleep, 5 * MINI_MS));
+    }
+    self->wrong = microseconds_of(self->errand[0].thread);
+    MINI_AWAIT(mini_sleep(&self->sleep, 100 * MINI_MS));
+    MINI_END(microseconds_of(self->errand[0].thread) - self->wrong);
+}
+
+/* Of its own time, so it does not matter what else the machine does. */
+static void g2_8_a_helper_without_work_sleeps(void **state) {
+    static struct office self;
+
+    (void)state;
+    self = (struct office){.future = MINI_FUTURE(bored_script, "bored")};
+    check(run(&self.future, real_clock(1)) < 4000);
 }
 
 /* ---- streams of bytes --------------------------------------------------- */
@@ -6312,11 +6669,11 @@ static mini_poll flood_script(
         fill_up(self->fd[1], 'f');
         SETTLE(self);
     }
-    NOTE(mini_stats()->leases <= 1 + 512 / 2);
+    NOTE(mini_stats()->leases <= 1 + (size_t)self->j / 2);
     self->held = mini_stats()->leases - 1;
-    STEP(CENSUS(&the_census, 512 - (unsigned)self->held));
+    STEP(CENSUS(&the_census, (unsigned)(self->j - (long)self->held)));
     STEP(mini_recv_end(&self->stream));
-    STEP(CENSUS(&the_census, 512));
+    STEP(CENSUS(&the_census, (unsigned)self->j));
     MINI_END(0);
 }
 
@@ -6327,12 +6684,16 @@ static void high_buffers(void) {
     check_equal(run(&self.future, few_buffers(64, true)), 200);
     close_pair(self.fd);
     assert_notes(1, 0, 0, 0, 0);
-    self = (struct sink){.future = MINI_FUTURE(flood_script, "flood")};
-    open_pair(UNIX_SOCKETS, true, self.fd);
-    setsockopt(self.fd[1], SOL_SOCKET, SO_SNDBUF, &(int){4000000}, sizeof(int));
-    check_equal(run(&self.future, few_buffers(512, true)), 0);
-    close_pair(self.fd);
-    assert_notes(1, 0, 0, 0);
+    for (unsigned buffers = 16; buffers <= 512; buffers *= 32) {
+        self = (struct sink){
+            .future = MINI_FUTURE(flood_script, "flood"), .j = (long)buffers};
+        open_pair(UNIX_SOCKETS, true, self.fd);
+        setsockopt(
+            self.fd[1], SOL_SOCKET, SO_SNDBUF, &(int){4000000}, sizeof(int));
+        check_equal(run(&self.future, few_buffers(buffers, true)), 0);
+        close_pair(self.fd);
+        assert_notes(1, 0, 0, 0);
+    }
 }
 
 static void g5_4_a_stream_that_is_not_read_leaves_buffers_to_others(
@@ -6454,9 +6815,34 @@ static void poor_stream(void) {
     assert_notes(-ENOMEM, 1, 4, 0, 0);
 }
 
+/* No memory for one more: then there are no more than those. */
+static mini_poll poorer_stream_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_test_fail_alloc_after(1 + self->i);
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    NOTE(mini_test_alloc_failed());
+    mini_test_fail_alloc_after(-1);
+    STEP(CENSUS(&the_census, (unsigned)self->i));
+    MINI_END(0);
+}
+
+static void poorer_streams(void) {
+    for (long count = 1; count <= 9; count += 4) {
+        struct sink self = {.i = count};
+
+        self.future = MINI_FUTURE(poorer_stream_script, "poorer");
+        check_equal(run(&self.future, few_buffers(16, true)), 0);
+        assert_notes(0, 1, 0);
+    }
+}
+
 static void g1_11_a_stream_without_memory_for_buffers(void **state) {
     (void)state;
     each_kernel(poor_stream);
+    each_kernel(poorer_streams);
 }
 
 /* ---- G5.8: send_zc ------------------------------------------------------ */
@@ -6502,7 +6888,7 @@ static mini_poll zero_writer(
             (long)(mini_stats()->copies + mini_stats()->zero_copies) -
             self->counted;
         self->wrong +=
-            self->counted != 1 && mini_self->io->features & MINI_ZERO_COPY;
+            self->counted != ((mini_self->io->features & MINI_ZERO_COPY) != 0);
         self->wrong +=
             self->io.copied == ((long)mini_stats()->zero_copies > self->all);
     }
@@ -6779,6 +7165,9 @@ static mini_poll slow_peer_script(
             recv(self->fd[0], self->part, sizeof self->part, MSG_DONTWAIT);
         if (got > 0) check_part(self, (long)got);
         self->i++;
+        if (self->out.sent > 0 && self->out.ends[0] >= 0) /* not for children */
+            for (int i = 0; i < 2 && !ended(&self->out.future); i++)
+                self->wrong += fcntl(self->out.ends[i], F_GETFD) != FD_CLOEXEC;
         /* what the socket holds is far less: it cannot have sent it all */
         if (self->got < 8192) self->partial += ended(&self->out.future);
     }
@@ -6926,8 +7315,8 @@ static mini_poll cut_courier_script(
         }
         if (self->i % 3 == 0) MINI_AWAIT(mini_yield(&self->yield));
         if (self->i % 5 == 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
-        if (self->i == 1) /* a part of this one for sure */
-            MINI_AWAIT(mini_readable(&self->io, self->fd[0]));
+        while (self->i % 10 == 9 && self->out.sent == 0)
+            MINI_AWAIT(mini_sleep(&self->sleep, 1));
         mini_cancel(self->task);
         MINI_AWAIT(mini_join(&self->join, self->task));
         drain_part(self);
@@ -7200,9 +7589,11 @@ static mini_poll high_file_script(
 }
 
 static void high_files(void) {
-    for (int least = 1000; least <= 1040; least++) {
+    static const int numbers[] = {1000, 1023, 1024, 1025, 1040};
+
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
         struct fixture self = make_fixture(high_file_script);
-        int high = fcntl(self.other[0], F_DUPFD, least);
+        int high = fcntl(self.other[0], F_DUPFD, numbers[i]);
 
         if (high >= 0) {
             close(self.other[0]);
@@ -7223,8 +7614,101 @@ static void g5_8_a_descriptor_beyond_the_table_works_unfixed(void **state) {
     more = before;
     if (more.rlim_cur < 1200 && more.rlim_max >= 1200) more.rlim_cur = 1200;
     setrlimit(RLIMIT_NOFILE, &more);
-    each_kernel(high_files);
+    two_kernels(high_files);
     setrlimit(RLIMIT_NOFILE, &before);
+}
+
+/* ---- G5.1: the lowest descriptor ----------------------------------------- */
+
+/* 0 is free meanwhile: it is accepted, opened, the end of a pipe. */
+static mini_poll lowest_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+    static struct mini_send_file out;
+
+    MINI_BEGIN;
+    connect_peers(self, 2);
+    MINI_AWAIT(mini_offload(&s->io[0], nothing, NULL)); /* has its helper */
+    close(0);
+    STEP(mini_accept(&s->io[0], s->fd[0]));
+    NOTE(mini_fix_file(0, true));
+    raw_send(self->peer[0], "hello", 5);
+    STEP(mini_readable(&s->io[0], 0));
+    STEP(mini_recv(&s->io[0], 0, s->buffer, 60));
+    STEP(mini_send(&s->io[0], 0, "you", 3));
+    NOTE(mini_stats()->fixed_files >= 2 || strcmp(mini_io_name(), "poll") == 0);
+    STEP(mini_close(&s->io[0], 0));
+    mini_accept_stream(&s->stream, s->fd[0]);
+    STEP(mini_accept_next(&s->stream));
+    close(0);
+    STEP(mini_accept_end(&s->stream));
+    STEP(mini_send_file(&out, s->fd[2], s->fd[3], 0, 10));
+    NOTE((long)drain(s->fd[1], -1));
+    STEP(mini_openat(&s->io[0], AT_FDCWD, "/dev/null", O_RDWR, 0));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(0);
+}
+
+/* FIRST is the listening socket's, or else the connection's. */
+struct lowest_server {
+    struct script script;
+    struct server_run server;
+    bool first;
+};
+
+static mini_poll lowest_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct lowest_server *self = (struct lowest_server *)(void *)future;
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    s->address = loopback(server_port);
+    s->fd[0] = raw_connect(&s->address);
+    if (!self->first) close(0);
+    STEP(mini_recv(&s->io[0], s->fd[0], s->buffer, 1));
+    NOTE(fcntl(0, F_GETFD) >= 0);
+    reset(s->fd[0]);
+    while (!self->first && fcntl(0, F_GETFD) >= 0) A_TURN(s);
+    if (!self->first) NOTE(open("/dev/null", O_RDONLY));
+    MINI_END(0);
+}
+
+static void lowest_descriptor(void) {
+    static struct queue self;
+    int dir = make_folder();
+
+    make_queue(&self, lowest_script, false);
+    self.script.fd[3] = make_file(dir, 10);
+    remove_folder(dir);
+    open_pair(UNIX_SOCKETS, false, self.script.fd + 1);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    assert_notes(0, 0, 0, 5, 3, 1, 0, 0, 0, 10, 10, 0);
+    free_queue(&self);
+    close(0); /* now it is the runtime's own */
+    check_equal(workload(2), 0);
+    check_equal(open("/dev/null", O_RDONLY), 0);
+    for (int first = 0; first < 2; first++) {
+        static struct lowest_server server;
+
+        server = (struct lowest_server){.first = first};
+        server.script.future = MINI_FUTURE(lowest_body, "lowest");
+        server.server = make_server(&server.script.future, MINI_ACCEPT_SPREAD);
+        if (first) close(0);
+        check_equal(run(&server.server.future, real_clock(1)), 0);
+        if (first)
+            assert_notes(1, 1, -ECANCELED);
+        else
+            assert_notes(1, 1, 0, -ECANCELED);
+    }
+}
+
+static void g5_1_the_lowest_descriptor_is_as_good_as_any(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(lowest_descriptor, text, sizeof text);
+    assert_string_equal(text, "");
 }
 
 #ifdef O_DIRECT
@@ -7410,6 +7894,93 @@ static void g5_3_streams_and_files_with_ebusy_eagain_or_eintr(void **state) {
     }
 }
 
+/* ---- what can be registered is refused ---- */
+
+static mini_poll unregistered_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct fixture *self = MINI_SELF(struct fixture);
+
+    MINI_BEGIN;
+    NOTE(mini_fix_buffer(self->fixed, FIXED_BYTES));
+    NOTE(mini_fix_file(self->file, true));
+    STEP(mini_write_fixed(&self->io, self->file, self->fixed, 99, 7));
+    STEP(mini_read_fixed(&self->io, self->file, self->fixed, 100, 0));
+    NOTE((long)mini_stats()->fixed_buffers);
+    NOTE((long)mini_stats()->fixed_files);
+    MINI_END((long)mini_self->io->features);
+}
+
+static long all_features;
+
+static void unregistered(void) {
+    static const int set_up[] = {SYS_io_uring_register};
+
+    if (!on_uring()) _exit(SKIPPED);
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+
+    all_features = run(&main, real_clock(1));
+    appoint(set_up, COUNT_OF(set_up));
+    struct fixture self = make_fixture(unregistered_script);
+    long features = run(&self.future, virtual_clock());
+    int refused = the_judge.registration;
+    bool buffer = refused != IORING_REGISTER_BUFFERS;
+    bool file = refused != IORING_REGISTER_FILES2 &&
+        refused != IORING_REGISTER_FILES_UPDATE;
+
+    free_fixture(&self);
+    assert_notes(buffer ? 0 : -EINVAL, file ? 0 : -EINVAL, 99, 100, 2 * buffer,
+        2 * file);
+    if (refused == IORING_REGISTER_PROBE) all_features = 0;
+    if (refused == IORING_REGISTER_PBUF_RING) all_features &= ~MINI_BUFFER_RING;
+    check_equal(features, all_features);
+    stream_of(UNIX_SOCKETS, true, 50000);
+    feast_of(UNIX_SOCKETS, 2);
+    check_equal(workload(1), 0);
+}
+
+static void g5_6_what_cannot_be_registered_is_done_without(void **state) {
+    static const int registrations[] = {IORING_REGISTER_PROBE,
+        IORING_REGISTER_PBUF_RING, IORING_REGISTER_BUFFERS,
+        IORING_REGISTER_FILES2, IORING_REGISTER_FILES_UPDATE};
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    for (size_t i = 0; i < COUNT_OF(registrations); i++) {
+        the_judge = (struct judge){.registration = registrations[i],
+            .errors = {EINVAL, EINVAL, EINVAL}};
+        in_child_process(unregistered, text, sizeof text);
+        assert_string_equal(text, "");
+    }
+}
+
+/* ---- send_zc where nothing is copied, and where it is unknown ---- */
+
+static void zero_work(void) {
+    static const int enter[] = {SYS_io_uring_enter};
+
+    if (!on_uring()) _exit(SKIPPED);
+    appoint(enter, COUNT_OF(enter));
+    if (the_judge.without) zero_copies();
+    if (the_judge.with) copied_sends();
+}
+
+static void g5_8_send_zc_says_whether_it_has_copied(void **state) {
+    static const uint16_t report = 8; /* IORING_SEND_ZC_REPORT_USAGE */
+    char text[4096];
+
+    (void)state;
+    skip_under_tsan();
+    /* unasked, the kernel does not say that it has copied */
+    the_judge = (struct judge){.without = report};
+    in_child_process(zero_work, text, sizeof text);
+    assert_string_equal(text, "");
+    /* a flag that it does not know is -EINVAL */
+    the_judge = (struct judge){.with = 1 << 15};
+    in_child_process(zero_work, text, sizeof text);
+    assert_string_equal(text, "");
+}
+
 static void newer_work_hurried(void) {
     static const int enter[] = {SYS_io_uring_enter};
 
@@ -7465,6 +8036,16 @@ static void g5_3_short_transfers_are_gone_on_with(void **state) {
 }
 
 #else
+
+static void g5_6_what_cannot_be_registered_is_done_without(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g5_8_send_zc_says_whether_it_has_copied(void **state) {
+    (void)state;
+    skip();
+}
 
 static void g5_3_streams_and_files_with_ebusy_eagain_or_eintr(void **state) {
     (void)state;
@@ -8144,11 +8725,13 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_5_a_server_that_cannot_listen_on_all_shards),
     cmocka_unit_test(g5_9_connections_outlive_their_server),
     cmocka_unit_test(g5_5_an_error_that_does_not_pass_ends_the_server),
+    cmocka_unit_test(g5_7_a_server_that_never_began_leaves_no_listener),
     cmocka_unit_test(g5_5_accept_without_descriptors_is_emfile_and_goes_on),
     cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
     cmocka_unit_test(g5_10_enters_are_counted),
+    cmocka_unit_test(g5_1_io_goes_on_beside_a_busy_task),
     cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
     cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
     cmocka_unit_test(g3_5_who_spins_is_not_rung),
@@ -8167,7 +8750,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_operations_that_find_nothing_are_tried_again),
     cmocka_unit_test(g5_6_older_kernels_get_the_ring_they_know),
+    cmocka_unit_test(g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used),
+    cmocka_unit_test(g5_6_what_a_backend_has_is_described),
     cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
+    cmocka_unit_test(g5_1_files_never_block_the_shard),
     cmocka_unit_test(g5_1_statx_by_path_and_by_descriptor),
     cmocka_unit_test(g5_1_what_files_refuse_is_told),
     cmocka_unit_test(g5_1_a_full_disk_is_enospc),
@@ -8176,6 +8762,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_a_cancelled_write_says_what_is_in_the_file),
     cmocka_unit_test(g5_1_datagrams_and_whom_they_are_from),
     cmocka_unit_test(g5_1_datagrams_to_an_address_too_large_go_nowhere),
+    cmocka_unit_test(g5_1_a_datagram_waits_for_room),
     cmocka_unit_test(g5_2_a_cancelled_recv_from_leaves_the_datagram),
     cmocka_unit_test(g5_2_timeouts_race_with_datagrams_and_none_is_lost),
     cmocka_unit_test(g5_1_a_call_on_a_helper_thread_has_its_own_result),
@@ -8187,6 +8774,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_the_end_of_a_run_awaits_calls_that_run),
     cmocka_unit_test(g5_2_cancel_races_with_calls_and_no_result_is_lost),
     cmocka_unit_test(g1_11_a_helper_thread_without_memory_is_refused),
+    cmocka_unit_test(g1_11_helpers_that_cannot_start_are_done_without),
+    cmocka_unit_test(g2_8_a_helper_without_work_sleeps),
     cmocka_unit_test(g5_1_a_stream_gives_bytes_in_order_to_the_end),
     cmocka_unit_test(g5_1_a_stream_tells_a_reset_after_the_bytes),
     cmocka_unit_test(g5_1_a_stream_of_what_is_no_connection),
@@ -8210,9 +8799,12 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_8_fixed_buffers_are_used_and_given_up),
     cmocka_unit_test(g5_8_fixed_descriptors_are_used_and_given_up),
     cmocka_unit_test(g5_8_a_descriptor_beyond_the_table_works_unfixed),
+    cmocka_unit_test(g5_1_the_lowest_descriptor_is_as_good_as_any),
     cmocka_unit_test(g5_8_files_past_the_page_cache),
     cmocka_unit_test(g5_2_bytes_that_come_with_a_cancel_stay_in_the_stream),
     cmocka_unit_test(g5_3_streams_and_files_with_ebusy_eagain_or_eintr),
+    cmocka_unit_test(g5_6_what_cannot_be_registered_is_done_without),
+    cmocka_unit_test(g5_8_send_zc_says_whether_it_has_copied),
     cmocka_unit_test(g5_3_streams_and_datagrams_that_find_nothing),
     cmocka_unit_test(g5_3_short_transfers_are_gone_on_with),
     cmocka_unit_test(g5_1_any_system_call_may_fail_for_one),

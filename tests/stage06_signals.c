@@ -624,6 +624,36 @@ static void g6_1_cancel_races_with_a_signal_and_none_is_lost(void **state) {
     assert_good(race);
 }
 
+/* Cancelled on its way to shard 0, before it looks at what there is. */
+static mini_poll short_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    send_self(SIGUSR2);
+    SETTLE(self); /* nobody waits */
+    self->task[0] = background(wait_for(&self->other, SIGUSR2, 0));
+    MINI_AWAIT(mini_yield(&self->yield));
+    mini_cancel(self->task[0]);
+    STEP(mini_join(&self->join, self->task[0]));
+    STEP(WAIT(SIGUSR2, 0));
+    MINI_END(0);
+}
+
+static void short_wait(void) {
+    struct script self;
+
+    check_equal(run(MINI_CALL(struct script, &self, short_script, .i = 0),
+                    virtual_clock()),
+        0);
+    check_noted(-ECANCELED, SIGUSR2);
+}
+
+static void g6_1_a_wait_that_is_cancelled_early_takes_no_signal(void **state) {
+    (void)state;
+    assert_good(short_wait);
+}
+
 /* From another shard, where a cancel is a message. */
 static mini_poll far_script(
     struct mini_future *future, struct mini_context cx) {
@@ -1991,6 +2021,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_signals_nobody_waits_for_are_left_alone),
     cmocka_unit_test(g6_1_other_threads_are_not_interrupted),
     cmocka_unit_test(g6_1_cancel_races_with_a_signal_and_none_is_lost),
+    cmocka_unit_test(g6_1_a_wait_that_is_cancelled_early_takes_no_signal),
     cmocka_unit_test(g6_1_a_wait_on_another_shard_is_cancelled),
     cmocka_unit_test(g6_1_who_waits_for_a_signal_is_no_deadlock),
     cmocka_unit_test(g6_1_a_wait_for_a_signal_leaves_no_deadlock_behind),

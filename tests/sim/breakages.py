@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Breaks the runtime on purpose, and says after how many seeds the simulated
+machine has noticed. A breakage that it does not notice fails.
+
+    breakages.py [PATTERN] [--seeds N]
+"""
+
+import argparse
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+
+# What is broken, the stage, the file, what stands there, what is put there.
+BREAKAGES = [
+    ("no second look before the sleep", 4, "park.c",
+     "return mini_turn(executor) == 0;", "return true;"),
+    ("the second look comes before `sleeping` is set", 4, "park.c",
+     "    atomic_store(&executor->parker.sleeping, true);\n"
+     "    if (mini_park_hook) mini_park_hook();\n"
+     "    return mini_turn(executor) == 0;",
+     "    bool idle = mini_turn(executor) == 0;\n"
+     "    atomic_store(&executor->parker.sleeping, true);\n"
+     "    return idle;"),
+    ("a push is not announced: its store may be late", 4, "message.c",
+     "        mini_spsc_announce(&lane->ring.tail);\n", ""),
+    ("a channel's push is not announced", 4, "channel.c",
+     "    mini_spsc_announce(&channel->ring.tail);\n", ""),
+    ("a channel's end is not BUSY while it is being rung", 4, "channel.c",
+     "        waiter == BUSY || !atomic_compare_exchange_weak(end, &waiter, BUSY)"
+     ");\n    mini_parker_ring(waiter);\n    atomic_store(end, waiter);",
+     "        waiter == BUSY);\n    mini_parker_ring(waiter);"),
+    ("a wait leaves a channel while it is being rung", 4, "channel.c",
+     "    while (!atomic_compare_exchange_weak(self->end, &ours, NULL))\n"
+     "        ours = &mini_self->parker; /* BUSY, for the time of one ring */",
+     "    (void)ours;\n    atomic_store(self->end, NULL);"),
+    ("a close is looked for after the ring, not before", 4, "channel.c",
+     "    bool closed = atomic_load(&channel->closed); "
+     "/* before the last look */\n"
+     "    if (!mini_spsc_pop(&channel->ring, item)) "
+     "return closed ? -EPIPE : -EAGAIN;",
+     "    if (!mini_spsc_pop(&channel->ring, item))\n"
+     "        return atomic_load(&channel->closed) ? -EPIPE : -EAGAIN;"),
+    ("a call does not wait for its cancel to come back", 4, "call.c",
+     "        self->under_way++;\n", ""),
+    ("a cancel does not wait for the other side", 4, "call.c",
+     "    } else if (cx.cancel && future->resume == 1) {",
+     "    } else if (cx.cancel) {\n"
+     "        return mini_ready(future, -ECANCELED);\n    } else if (0) {"),
+    ("a full ring is not looked at again", 4, "message.c",
+     "return soon < until ? soon : until;", "return (void)soon, until;"),
+    ("a stopping shard takes calls as before", 4, "call.c",
+     "    return mini_self->stopping ? -ESHUTDOWN : 0;", "    return 0;"),
+    ("shards are rung before there is news", 4, "smp.c",
+     "    atomic_fetch_add(&smp->news, 1); /* what a second look will find */\n"
+     "    for (unsigned i = 0; i < smp->count; i++) "
+     "mini_smp_ring(&smp->shards[i]);",
+     "    for (unsigned i = 0; i < smp->count; i++) "
+     "mini_smp_ring(&smp->shards[i]);\n"
+     "    atomic_fetch_add(&smp->news, 1);"),
+    ("a dead-lock may be said twice", 4, "smp.c",
+     "before + WOKEN - 1))\n        return;\n    here->is_idle = false;",
+     "before + WOKEN))\n        return;"),
+    ("that a shard was woken is not counted", 4, "smp.c",
+     "atomic_fetch_add(&here->smp->idle, WOKEN - 1)",
+     "atomic_fetch_sub_explicit(&here->smp->idle, 1, memory_order_seq_cst)"),
+    ("rings are not looked at before a dead-lock is said", 4, "smp.c",
+     "|| !nothing_on_the_way(smp) ||", "|| (0 && !nothing_on_the_way(smp)) ||"),
+    ("the second meeting is left out: memory goes too early", 4, "smp.c",
+     "    meet(smp, 2);\n", ""),
+    ("a shard without tasks does not wait for the others", 4, "smp.c",
+     "    return atomic_load(&here->smp->quiet) == here->smp->count;",
+     "    return true;"),
+    ("a thread that did not start is not counted as absent", 4, "smp.c",
+     "shard->thread = 0, absent(smp, error);", "shard->thread = 0;"),
+    ("a cancelled operation is READY before the kernel is done", 5, "io.c",
+     "    if (self->active && cx.cancel) mini_io_stop(self);\n",
+     "    if (self->active && cx.cancel)\n        return mini_io_stop(self), "
+     "mini_ready(future, -ECANCELED);\n"),
+    ("a late completion is dropped for the cancel", 5, "io.c",
+     "        return mini_ready(future, future->result);\n    future->resume",
+     "        return mini_ready(\n"
+     "            future, cx.cancel ? -ECANCELED : future->result);\n"
+     "    future->resume"),
+    ("the doorbell is not cleared", 5, "io.c",
+     "    if (result >= 0) mini_bell_clear(&mini_self->parker.bell);",
+     "    (void)result;"),
+    ("a full submission queue is not submitted", 5, "io_uring.c",
+     "        io_uring_submit(&uring->ring);\n        reap(io);",
+     "        break;"),
+    ("EAGAIN of an operation is its result", 5, "io_uring.c",
+     "    else if (not_ready)\n        wait_until_ready(io, operation);\n", ""),
+    ("a cancelled operation that says EAGAIN is armed again", 5, "io_uring.c",
+     "operation->cancelled && (again || not_ready)",
+     "operation->cancelled && again"),
+    ("EINTR of an operation is its result", 5, "io_uring.c",
+     " ||\n        (result == -EINTR && operation->op != MINI_OP_CLOSE);", ";"),
+    ("send_zc is READY before the kernel's notification", 5, "io_uring.c",
+     "    return !(cqe->flags & IORING_CQE_F_MORE);\n",
+     "    return !(cqe->flags & IORING_CQE_F_NOTIF);\n"),
+    ("EOPNOTSUPP of a send_zc is passed on", 5, "io_uring.c",
+     "    again |= must_copy(operation, result) ||",
+     "    (void)must_copy;\n    again |="),
+    ("a buffer that came with no bytes is not taken back", 5, "io_uring.c",
+     "    else\n        mini_buffer_put(io, buffer);\n", ""),
+    ("the end of a stream does not give its leases back", 5, "stream.c",
+     "    while (self->io.done > 0) mini_lease_return(take_oldest(&self->io));\n",
+     ""),
+    ("the end of a stream does not close its connections", 5, "stream.c",
+     "self->io.done--) close(self->fds[self->first++]);",
+     "self->io.done--) self->first++;"),
+    ("a starved stream does not try again", 5, "lease.c",
+     "return are_exhausted(buffers) ? 0 : try_again(&buffers->starved);",
+     "return (void)are_exhausted, (void)try_again, 0;"),
+    ("a stream that ends while it starves stays in line", 5, "stream.c",
+     "    if (io->starved) mini_list_remove(&io->link);\n", ""),
+    ("a server ends when it is out of descriptors", 5, "server.c",
+     "return error == -EMFILE ||", "return"),
+    ("an acceptor that never began leaves its socket open", 5, "server.c",
+     "            close(self->acceptors[i].listener);\n", "            ;\n"),
+    ("a connection that no shard will have is not closed", 5, "server.c",
+     "            close(self->fd);\n            atomic",
+     "            atomic"),
+    ("who takes a freed place in the poll set is not told", 5, "io_poll.c",
+     "    set->operations[operation->index]->index = operation->index;\n", ""),
+    ("a helper does not look a second time", 5, "offload.c",
+     "    if (mini_spsc_count(&self->jobs) == 0 && /* the second look */\n"
+     "        mini_poll", "    if (mini_poll"),
+    ("a job's push is not announced", 5, "offload.c",
+     "    mini_spsc_announce(&ring->tail);\n", ""),
+    ("a job in line is not withdrawn, but said to be", 5, "offload.c",
+     "    mini_list_remove(&operation->link);\n    mini_io_complete",
+     "    mini_io_complete"),
+    ("the signal's handler does not ring", 6, "signals.c",
+     "        mini_bell_ring(&owner->parker.bell);\n", ""),
+    ("a signal that comes while one is looked at is lost", 6, "signals.c",
+     "        came = atomic_exchange(&signals.came, 0);",
+     "        came = atomic_load(&signals.came), "
+     "atomic_store(&signals.came, 0);"),
+    ("only the first who waits for a signal gets it", 6, "signals.c",
+     "        claimed = true;\n", "        claimed = true;\n        break;\n"),
+    ("the drain has no limit", 6, "signals.c",
+     "executor->alive > 0 && mini_list_linked(&limit.link)",
+     "executor->alive > 0"),
+]
+
+
+def stage_dir(stage):
+    return next(d for d in os.listdir(TOP) if d.startswith(f"stage{stage:02d}-"))
+
+
+def seeds_until_red(stage, name, old, new, most):
+    with tempfile.TemporaryDirectory() as top:
+        here = stage_dir(stage)
+        for part in ("common", here, "tests/sim"):
+            shutil.copytree(os.path.join(TOP, part), os.path.join(top, part),
+                            ignore=shutil.ignore_patterns("build"))
+        path = os.path.join(top, here, name)
+        with open(path) as f:
+            text = f.read()
+        if text.count(old) != 1:
+            sys.exit(f"{name}: not there once: {old!r}")
+        with open(path, "w") as f:
+            f.write(text.replace(old, new))
+        sim = os.path.join(top, "tests/sim")
+        made = subprocess.run(["make", "-sC", sim, f"STAGE={stage:02d}"],
+                              capture_output=True, text=True)
+        if made.returncode:
+            sys.exit(f"{name}: does not build\n{made.stderr}")
+        out = subprocess.run([os.path.join(top, here, "build/sim/sim"), "1",
+                              str(most)], capture_output=True, text=True).stdout
+    found = re.match(r"seed (\d+) \(stage \d+, ([^)]*)\) failed: (.*)", out)
+    return found and (int(found[1]), found[2], found[3])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("pattern", nargs="?", default="*")
+    parser.add_argument("--seeds", type=int, default=30000)
+    arguments = parser.parse_args()
+    missed = 0
+    for what, stage, name, old, new in BREAKAGES:
+        if not fnmatch.fnmatch(f"{what} {name}", f"*{arguments.pattern}*"):
+            continue
+        found = seeds_until_red(stage, name, old, new, arguments.seeds)
+        missed += not found
+        how = "%6d  %s: %s" % found if found else "     -  NOT NOTICED"
+        print(f"{stage:02d} {name:11} {what}\n    {how}", flush=True)
+    if missed:
+        sys.exit(f"{missed} not noticed in {arguments.seeds} seeds")
+
+
+if __name__ == "__main__":
+    main()
