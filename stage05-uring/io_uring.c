@@ -333,10 +333,8 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
     if (cqe->flags & IORING_CQE_F_BUFFER) take_buffer(io, operation, cqe);
     if (operation->op == MINI_OP_SEND_ZC && !is_sent(operation, cqe)) return;
     long result = cqe->res == -ERESTARTSYS ? -EINTR : cqe->res;
-    if (again && waits_first(io, operation)) {
-        result = mini_io_call(operation);
-        again = false;
-    }
+    if (again && waits_first(io, operation))
+        result = mini_io_call(operation), again = false;
     if (operation->op == MINI_OP_STATX && result == 0) take_statx(operation);
     again |= must_copy(operation, result) ||
         (result == -EINTR && operation->op != MINI_OP_CLOSE);
