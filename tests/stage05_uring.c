@@ -6601,6 +6601,69 @@ static void g5_4_the_end_of_a_stream_gives_its_buffers_back(void **state) {
     each_kernel(ends_of_streams);
 }
 
+/* The submission queue is full when a stream is ended: room is made by reaping,
+ * and that tells the stream that there is no buffer for it. It is to wait for none
+ * when it has ended. */
+enum { QUEUE_FULL = 260 };
+static struct {
+    struct mini_io io[QUEUE_FULL];
+    struct mini_future *futures[QUEUE_FULL];
+    struct mini_select all;
+} full_queue;
+
+static mini_poll crowded_end_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+    static struct mini_recv_stream holder;
+
+    MINI_BEGIN;
+    mini_recv_stream(&holder, self->fd[0]);
+    for (self->i = 0; self->i < 2; self->i++) {
+        raw_send(self->fd[1], "held", 4);
+        MINI_AWAIT(mini_recv_next(&holder));
+        self->kept[self->i] = holder.lease;
+    }
+    MINI_AWAIT(mini_recv_end(&holder));
+    for (self->i = 250; self->i < QUEUE_FULL; self->i++) {
+        mini_recv_stream(&self->stream, self->fd[0]);
+        self->task = background(mini_recv_next(&self->stream));
+        SETTLE(self);
+        mini_cancel(self->task);
+        MINI_AWAIT(mini_join(&self->join, self->task));
+        raw_send(self->fd[1], "late", 4);
+        for (long i = 0; i < self->i; i++)
+            full_queue.futures[i] =
+                mini_shutdown_socket(&full_queue.io[i], -1, SHUT_RD);
+        mini_join_all(&full_queue.all, full_queue.futures, (size_t)self->i)
+            ->poll(&full_queue.all.future, cx);
+        if (mini_recv_end(&self->stream)->poll(&self->stream.io.future, cx) ==
+            MINI_PENDING)
+            MINI_AWAIT(mini_recv_end(&self->stream));
+        self->wrong += !mini_list_empty(&mini_self->io->buffers->starved);
+        MINI_AWAIT(&full_queue.all.future);
+        drain(self->fd[0], -1);
+    }
+    NOTE((long)self->wrong);
+    mini_lease_return(self->kept[0]);
+    mini_lease_return(self->kept[1]);
+    STEP(CENSUS(&the_census, 2));
+    MINI_END(0);
+}
+
+static void ends_in_a_crowd(void) {
+    struct sink self = {.future = MINI_FUTURE(crowded_end_script, "crowd")};
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, few_buffers(2, true)), 0);
+    close_pair(self.fd);
+    assert_notes(0, 0);
+}
+
+static void g5_4_a_stream_that_has_ended_waits_for_no_buffer(void **state) {
+    (void)state;
+    each_kernel(ends_in_a_crowd);
+}
+
 /* A cancelled wait leaves in the stream what has come, or will. */
 static mini_poll cancelled_stream_script(
     struct mini_future *future, struct mini_context cx) {
@@ -8863,6 +8926,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_4_twenty_senders_share_few_buffers_and_none_starves),
     cmocka_unit_test(g5_4_a_buffer_that_comes_back_goes_to_who_can_use_it),
     cmocka_unit_test(g5_4_the_end_of_a_stream_gives_its_buffers_back),
+    cmocka_unit_test(g5_4_a_stream_that_has_ended_waits_for_no_buffer),
     cmocka_unit_test(g5_2_a_cancelled_wait_leaves_bytes_in_the_stream),
     cmocka_unit_test(g5_2_timeouts_of_a_stream_lose_no_byte),
     cmocka_unit_test(g5_4_a_stream_that_is_not_read_leaves_buffers_to_others),

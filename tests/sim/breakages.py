@@ -186,7 +186,8 @@ def main():
     arguments = parser.parse_args()
     missed = 0
     for what, stage, name, old, new in BREAKAGES:
-        if not fnmatch.fnmatch(f"{what} {name}", f"*{arguments.pattern}*"):
+        if not fnmatch.fnmatch(f"{stage:02d} {name} {what}",
+                               f"*{arguments.pattern}*"):
             continue
         found = seeds_until_red(stage, name, old, new, arguments.seeds)
         missed += not found

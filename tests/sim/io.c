@@ -42,6 +42,14 @@ struct conn {
 
 static unsigned serving;
 
+/* What the runtime is to get over by itself is not a result. */
+static bool is_the_end(long result) {
+    SIM_CHECK(result >= 0 || result == -ECONNRESET || result == -EPIPE ||
+            result == -ECANCELED,
+        "a connection of the server's ends with %ld", result);
+    return result <= 0;
+}
+
 static MINI_POLL(serve_leases) {
     struct conn *self = MINI_SELF(struct conn);
     MINI_BEGIN;
@@ -50,13 +58,13 @@ static MINI_POLL(serve_leases) {
     for (;;) {
         MINI_AWAIT(patiently(&self->timeout, mini_recv_next(&self->stream)));
         if (MINI_RESULT == -ETIMEDOUT) continue;
-        if (MINI_RESULT <= 0) break;
+        if (is_the_end(MINI_RESULT)) break;
         if (sim_chance(4))
             MINI_AWAIT(mini_sleep(&self->sleep, sim_random(200000)));
         MINI_AWAIT(mini_send_all(&self->stream.lease->io, self->fd,
             self->stream.lease->data, self->stream.lease->length));
         mini_lease_return(self->stream.lease);
-        if (MINI_RESULT < 0) break;
+        if (is_the_end(MINI_RESULT)) break;
     }
     MINI_AWAIT_SHIELDED(mini_recv_end(&self->stream));
     serving--;
@@ -71,7 +79,7 @@ static MINI_POLL(serve_copies) {
         MINI_AWAIT(patiently(&self->timeout,
             mini_recv(&self->io, self->fd, self->data, sizeof self->data)));
         if (MINI_RESULT == -ETIMEDOUT) continue;
-        if (MINI_RESULT <= 0) break;
+        if (is_the_end(MINI_RESULT)) break;
         self->got = (size_t)MINI_RESULT;
         while (self->zero_copy && self->got > 0 && MINI_RESULT > 0) {
             MINI_AWAIT(
@@ -83,7 +91,7 @@ static MINI_POLL(serve_copies) {
         if (self->got > 0 && MINI_RESULT > 0)
             MINI_AWAIT(
                 mini_send_all(&self->io, self->fd, self->data, self->got));
-        if (MINI_RESULT < 0) break;
+        if (is_the_end(MINI_RESULT)) break;
     }
     serving--;
     MINI_END(0);
