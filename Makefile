@@ -29,7 +29,7 @@ tour: ready
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
 CHECKS   := format ladder guarantees clang docs portable programs
-CHECKS   += interleave mutants fuzz sim
+CHECKS   += interleave mutants fuzz sim instructions
 VARIANTS := plain,asan,tsan
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
@@ -220,6 +220,8 @@ check-portable:
 # A sample, always the same one, none of which may be missed.
 check-mutants:
 	@$(PYTHON) common/tools/mutants.py 02 --whole --count 8 --rate 100
+
+check-instructions: bench-instructions
 
 # --- installing what is missing --------------------------------------------
 # All of it is plain sh, since Python may be among what is missing.
