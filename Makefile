@@ -36,7 +36,9 @@ CHECKS   := portable
 VARIANTS := portable,portable-asan,portable-tsan
 endif
 ALSO      = $(foreach c,$(CHECKS),--also '$(c)=$(MAKE) -s check-$(c)')
+# All is built first, so that no two checks build the same.
 check: ready
+	@$(MAKE) -s all || true
 	@$(PYTHON) tests/run.py --variants $(VARIANTS) $(ALSO)
 
 ##

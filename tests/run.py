@@ -432,24 +432,30 @@ def print_table(rows, columns, cells):
 # --- the whole ---------------------------------------------------------------
 
 
+def run_check(check):
+    """One of the --also commands."""
+    name, _, command = check.partition("=")
+    started = time.monotonic()
+    result = subprocess.run(
+        command, shell=True, cwd=ROOT, text=True, errors="replace",
+        env={**os.environ, "MAKEFLAGS": "", "MFLAGS": ""},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    last = (result.stdout.strip().splitlines() or [""])[-1]
+    if result.returncode != 0:
+        outcome = FAILED
+    else:
+        outcome = SKIPPED if last.startswith("skipped") else PASSED
+    return name, command, result.stdout, outcome, time.monotonic() - started
+
+
 def run_checks(checks):
-    """The --also commands, one after the other; each counts as one test."""
+    """The --also commands, two at a time; each counts as one test."""
     total = Count()
-    for check in checks:
-        name, _, command = check.partition("=")
-        print(f"--- {name}: {command}", flush=True)
-        result = subprocess.run(
-            command, shell=True, cwd=ROOT, text=True, errors="replace",
-            env={**os.environ, "MAKEFLAGS": "", "MFLAGS": ""},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        print(result.stdout, end="")
-        last = (result.stdout.strip().splitlines() or [""])[-1]
-        if result.returncode != 0:
-            outcome = FAILED
-        else:
-            outcome = SKIPPED if last.startswith("skipped") else PASSED
-        total.add(Count(**{outcome: 1}))
-        print(f"--- {name}: {outcome.upper()}\n", flush=True)
+    with concurrent.futures.ThreadPoolExecutor(min(CPUS, 2)) as pool:
+        for name, command, output, outcome, took in pool.map(run_check, checks):
+            total.add(Count(**{outcome: 1}))
+            print(f"--- {name}: {command}\n{output}"
+                  f"--- {name}: {outcome.upper()} in {took:.0f} s\n", flush=True)
     return total
 
 
