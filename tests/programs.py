@@ -545,9 +545,11 @@ def has_let_go(process, files):
 
 
 def ten_thousand(backend, shards):
+    """Each shard accepts for itself: to hand so many over takes as many turns
+    of two shards, and their poll(2) is long."""
     needs(backend)
     needs_connections(10000)
-    with server(backend, "--shards", shards) as it:
+    with server(backend, "--shards", shards, "--accept", "reuseport") as it:
         files = open_files(it.process)
         all_at_once(it, 10000)
         require(has_let_go(it.process, files), "descriptors are left")
