@@ -81,7 +81,7 @@ $(MUTANTS): python
 ##   make interleave      tries every interleaving of two or three threads of
 ##                        stage 3, and what mistakes lead to; WEAK=announce: one
 ##   make format          formats the C sources (clang-format)
-##   make mutants         breaks each stage in small ways; takes an hour or two
+##   make mutants         breaks each stage in small ways; COUNT=0 takes hours
 ##   make docs            the book and the reference, as HTML in docs/build/
 ##   make clean           removes all that was built
 
