@@ -183,10 +183,7 @@ struct calls {
 };
 
 static MINI_POLL(stop_all) {
-    struct mini_sleep *self =
-        MINI_CONTAINER(future->child, struct mini_sleep, future);
     if (mini_await(future, cx) == MINI_PENDING) return MINI_PENDING;
-    (void)self;
 #if STAGE >= 6
     if (sim_chance(2)) mini_shutdown();
 #endif
@@ -325,8 +322,7 @@ static void *run_side(void *future) {
     return NULL;
 }
 
-/* Between shards of one run, or between runs, which come and go by themselves. */
-static void channel(void) {
+static void run_channel(bool own_runs) {
     static mini_poll (*const fns[])(struct mini_future *,
         struct mini_context) = {send_side, recv_side, close_side};
     struct channels *main = malloc(sizeof *main);
@@ -340,7 +336,7 @@ static void channel(void) {
         main->sides[i] = (struct side){.future = MINI_FUTURE(fns[i], "side"),
             .channel = &main->channel,
             .limit = sim_random(30)};
-    bool own_runs = sim_is_calm = sim_chance(2);
+    sim_is_calm = own_runs; /* they are to start */
     for (unsigned i = 0; i < main->count && own_runs; i++)
         pthread_create(&threads[i], NULL, run_side, &main->sides[i].future);
     for (unsigned i = 0; i < main->count && own_runs; i++)
@@ -356,6 +352,9 @@ static void channel(void) {
     mini_channel_destroy(&main->channel);
     free(main);
 }
+
+static void channel(void) { run_channel(false); }
+static void channel_between_runs(void) { run_channel(true); }
 
 /* ---- collective operations ---- */
 
@@ -427,4 +426,5 @@ static void collective(void) {
 
 const struct sim_workload sim_calls[] = {{"all to all", all_to_all},
     {"stop at any moment", stop_at_any_moment}, {"deadlock", deadlock},
-    {"channel", channel}, {"collective", collective}, {NULL, NULL}};
+    {"channel", channel}, {"channel between runs", channel_between_runs},
+    {"collective", collective}, {NULL, NULL}};

@@ -389,8 +389,8 @@ static MINI_POLL(waiters) {
         self->all[i] = mini_spawn_on(
             &one->remote, sim_random(mini_shard_count()), &one->future);
     }
-    sim_signal_after(SIGUSR2, sim_random(1000000));
-    sim_signal_after(SIGHUP, MINI_SECOND); /* when all wait for it */
+    sim_signal_after(SIGUSR2, MINI_SECOND); /* when all wait for it */
+    sim_signal_after(SIGHUP, MINI_SECOND + sim_random(5000));
     MINI_AWAIT(mini_join_all(&self->select, self->all, WAITERS));
     MINI_END(16 + MINI_RESULT);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The simulated kernel: descriptors, bells, sockets; poll(2) and the system calls
- * of the poll backend. ring.c has io_uring. See kernel.h. */
+/* The simulated kernel: descriptors, bells, sockets; poll(2) and the system
+ * calls of the poll backend. ring.c has io_uring. See kernel.h. */
 #include "kernel.h"
 
 #include <errno.h>

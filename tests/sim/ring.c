@@ -21,6 +21,7 @@ struct request {
     struct io_uring_sqe sqe;
     struct object *file;
     bool cancelled;
+    int refused; /* an errno that it completes with: try again */
     bool sent; /* of a send_zc: its second completion is to come */
     long sum; /* of what it has sent */
     long count;
@@ -100,6 +101,7 @@ static void *buffer_of(struct request *q) {
 }
 
 static bool is_ready(struct request *q) {
+    if (q->refused) return true;
     switch (q->sqe.opcode) {
     case IORING_OP_POLL_ADD:
         return sim_events(q->file) & (short)(q->sqe.poll32_events | ANY);
@@ -180,7 +182,7 @@ static long perform(struct ring *ring, struct request *q, unsigned *flags) {
     }
 }
 
-/* One step of one request. A cancel may come late: then its real result comes. */
+/* One step of one request. A cancel may be late: then its real result comes. */
 static void step(struct ring *ring, struct request *q) {
     unsigned multishot = q->sqe.opcode == IORING_OP_ACCEPT
         ? IORING_ACCEPT_MULTISHOT
@@ -197,10 +199,7 @@ static void step(struct ring *ring, struct request *q) {
         return;
     }
     unsigned flags = 0;
-    bool may_wait = multishot || q->sqe.opcode == IORING_OP_SEND;
-    long result = may_wait && sim_fault("a request says EAGAIN or EINTR")
-        ? (sim_chance(2) ? -EAGAIN : -EINTR)
-        : perform(ring, q, &flags);
+    long result = q->refused ? q->refused : perform(ring, q, &flags);
     if (goes_on && result > 0 && !sim_fault("a multishot ends"))
         post(ring, q, result, flags | IORING_CQE_F_MORE);
     else
@@ -237,8 +236,8 @@ static void *complete_requests(void *unused) {
 
 /* ---- submission ---- */
 
-/* Looked up at once, so that it cannot hit a later request of the same name; what
- * comes of it is up to step(). */
+/* Looked up at once, so that it cannot hit a later request of the same name;
+ * what comes of it is up to step(). */
 static void cancel(struct ring *ring, uint64_t name) {
     for (unsigned i = 0; i < ring->count; i++)
         if (ring->requests[i]->sqe.user_data == name)
@@ -261,6 +260,10 @@ static int submit(struct io_uring *user) {
             q->file = sim_object(q->sqe.fd);
             q->file->users++;
         }
+        bool may_wait = q->sqe.opcode == IORING_OP_ACCEPT ||
+            q->sqe.opcode == IORING_OP_RECV || q->sqe.opcode == IORING_OP_SEND;
+        if (may_wait && sim_fault("a request says EAGAIN or EINTR"))
+            q->refused = sim_chance(2) ? -EAGAIN : -EINTR;
         SIM_CHECK(ring->count < REQUESTS, "too many requests");
         ring->requests[ring->count++] = q;
         sim_trace("submits: opcode %d of %d", q->sqe.opcode, q->sqe.fd);
