@@ -43,6 +43,7 @@ BOOK = [  # the pages but for the first, in the order of the menu
     ("guarantees", "Guarantees"),
     ("guarantee_list", "The list"),
     ("contributing", "Contributing"),
+    ("simulation", "The simulated machine"),
     ("style", "Style"),
     ("bench", "Where the time goes"),
 ]

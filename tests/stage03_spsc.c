@@ -1105,7 +1105,7 @@ static void play(size_t rounds, unsigned seed) {
 
 static void g3_5_sleepers_wake_each_other(void **state) {
     (void)state;
-    play(4000, 0);
+    play(20000 / SLOW, 0);
 }
 
 static void g3_4_a_sender_may_strike_at_any_moment(void **state) {
@@ -2089,10 +2089,6 @@ static const struct CMUnitTest tests[] = {
     TEST(g3_1_batches_agree_with_a_plain_queue),
     TEST(g3_2_a_capacity_is_a_power_of_two),
     TEST(g1_11_rings_and_channels_without_memory),
-    TEST(g3_1_two_threads_pass_millions_in_order),
-    TEST(g3_3_what_was_written_before_a_push_is_there),
-    TEST(g3_4_litmus_of_two_stores_and_two_loads),
-    TEST(g3_4_litmus_of_an_announced_push),
     TEST(g3_2_try_forms_refuse_when_full_and_when_empty),
     TEST(g3_2_try_forms_work_outside_of_a_run),
     TEST(g3_2_send_and_recv_wait_only_when_they_must),
@@ -2101,8 +2097,6 @@ static const struct CMUnitTest tests[] = {
     TEST(g3_6_the_receiver_drains_what_is_in_flight),
     TEST(g3_2_a_sender_is_capacity_items_ahead),
     TEST(g3_5_both_ends_in_one_thread_ring_nobody),
-    TEST(g3_1_two_executors_pass_all_in_order),
-    TEST(g3_5_sides_that_are_busy_ring_nobody),
     TEST(g3_5_sleepers_wake_each_other),
     TEST(g3_4_a_sender_may_strike_at_any_moment),
     TEST_WITH_HOOK(g3_4_the_second_look_finds_what_came_in_between),
@@ -2116,15 +2110,22 @@ static const struct CMUnitTest tests[] = {
     TEST_WITH_HOOK(g3_5_who_has_left_is_not_rung),
     TEST(g3_5_an_idle_receiver_sleeps),
     TEST_WITH_HOOK(g3_6_close_wakes_both_sides),
-    TEST(g3_6_close_at_any_moment_loses_nothing),
     TEST(g3_6_executors_come_and_go_at_one_channel),
     TEST(g3_7_the_end_of_a_run_leaves_no_wait_behind),
-    TEST(g3_7_timeouts_race_with_arrivals),
     TEST(g3_7_select_over_two_channels),
     TEST(g3_7_timeout_of_a_recv_in_virtual_time),
     TEST(g1_5_a_cancelled_wait_is_nothing_to_wait_for),
     TEST_WITH_HOOK(g1_5_a_wait_at_a_channel_is_no_deadlock),
     TEST(g3_2_two_tasks_at_one_end_are_a_panic),
+    /* threads that meet by chance: they take longer, so they come last */
+    TEST(g3_1_two_threads_pass_millions_in_order),
+    TEST(g3_3_what_was_written_before_a_push_is_there),
+    TEST(g3_4_litmus_of_two_stores_and_two_loads),
+    TEST(g3_4_litmus_of_an_announced_push),
+    TEST(g3_1_two_executors_pass_all_in_order),
+    TEST(g3_5_sides_that_are_busy_ring_nobody),
+    TEST(g3_6_close_at_any_moment_loses_nothing),
+    TEST(g3_7_timeouts_race_with_arrivals),
 };
 
 MINI_TEST_MAIN(tests)

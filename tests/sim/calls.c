@@ -64,11 +64,9 @@ static MINI_POLL(hop) {
     self->runs = true;
     hops_running++;
     if (sim_chance(4)) MINI_YIELD();
-    if (sim_chance(4))
-        MINI_AWAIT(mini_sleep(&self->sleep, sim_random(400000)));
+    if (sim_chance(4)) MINI_AWAIT(mini_sleep(&self->sleep, sim_random(400000)));
     if (self->left > 0) {
-        MINI_AWAIT(mini_spawn_on(&self->remote,
-            sim_random(mini_shard_count()),
+        MINI_AWAIT(mini_spawn_on(&self->remote, sim_random(mini_shard_count()),
             MINI_CALL(struct hop, self + 1, hop, .left = self->left - 1)));
         SIM_CHECK(!self[1].runs, "a call is READY, but still runs there");
         self->sum = MINI_RESULT < 0 ? MINI_RESULT : MINI_RESULT + self->left;
@@ -147,8 +145,8 @@ static MINI_POLL(caller) {
                 "a call with result %ld ran %u times", MINI_RESULT,
                 self->plain.ran);
         } else if (sim_chance(3)) {
-            MINI_AWAIT(mini_timeout(
-                &self->timeout, nested(self), sim_random(300000)));
+            MINI_AWAIT(
+                mini_timeout(&self->timeout, nested(self), sim_random(300000)));
             check(MINI_RESULT, sum_to(self->hops[0].left), true);
         } else if (sim_chance(3)) {
             self->both[0] = nested(self);
@@ -185,10 +183,7 @@ struct calls {
 };
 
 static MINI_POLL(stop_all) {
-    struct mini_sleep *self =
-        MINI_CONTAINER(future->child, struct mini_sleep, future);
     if (mini_await(future, cx) == MINI_PENDING) return MINI_PENDING;
-    (void)self;
 #if STAGE >= 6
     if (sim_chance(2)) mini_shutdown();
 #endif
@@ -210,8 +205,8 @@ static MINI_POLL(calls) {
     if (self->stopper < SHARDS) {
         stopper = MINI_FUTURE(stop_all, "stop_all");
         stopper.child = mini_sleep(&self->sleep, sim_random(1000000));
-        self->starts[self->count++] = mini_spawn_on(&self->remote,
-            self->stopper % mini_shard_count(), &stopper);
+        self->starts[self->count++] = mini_spawn_on(
+            &self->remote, self->stopper % mini_shard_count(), &stopper);
     }
     MINI_AWAIT(mini_join_all(&self->all, self->starts, self->count));
     for (unsigned i = 0; i < self->count; i++)
@@ -289,8 +284,7 @@ static MINI_POLL(recv_side) {
             "a receive gives %ld", MINI_RESULT);
         if (MINI_RESULT == 0)
             SIM_CHECK((uintptr_t)self->wait.item == ++self->count,
-                "item %p came, not %p", self->wait.item,
-                (void *)self->count);
+                "item %p came, not %p", self->wait.item, (void *)self->count);
         if (sim_chance(4)) MINI_YIELD();
     }
     MINI_END(0);
@@ -328,20 +322,21 @@ static void *run_side(void *future) {
     return NULL;
 }
 
-/* Between shards of one run, or between runs, which come and go by themselves. */
-static void channel(void) {
-    static mini_poll (*const fns[])(struct mini_future *, struct mini_context) =
-        {send_side, recv_side, close_side};
+static void run_channel(bool own_runs) {
+    static mini_poll (*const fns[])(struct mini_future *,
+        struct mini_context) = {send_side, recv_side, close_side};
     struct channels *main = malloc(sizeof *main);
     pthread_t threads[3];
     void *item;
-    (void)MINI_CALL(struct channels, main, channels, .count = 2 + sim_random(2));
+    (void)MINI_CALL(
+        struct channels, main, channels, .count = 2 + sim_random(2));
     SIM_CHECK(mini_channel_init(&main->channel, 1u << sim_random(3)) == 0,
         "mini_channel_init");
     for (unsigned i = 0; i < 3; i++)
         main->sides[i] = (struct side){.future = MINI_FUTURE(fns[i], "side"),
-            .channel = &main->channel, .limit = sim_random(30)};
-    bool own_runs = sim_is_calm = sim_chance(2);
+            .channel = &main->channel,
+            .limit = sim_random(30)};
+    sim_is_calm = own_runs; /* they are to start */
     for (unsigned i = 0; i < main->count && own_runs; i++)
         pthread_create(&threads[i], NULL, run_side, &main->sides[i].future);
     for (unsigned i = 0; i < main->count && own_runs; i++)
@@ -349,14 +344,17 @@ static void channel(void) {
     long result = own_runs ? 12 : sim_run(&main->future);
     SIM_CHECK(result == 12 || result == -ENXIO, "main gives %ld", result);
     uintptr_t *sent = &main->sides[0].count, *received = &main->sides[1].count;
-    while (main->count == 3 &&
-        mini_channel_try_recv(&main->channel, &item) == 0)
+    while (
+        main->count == 3 && mini_channel_try_recv(&main->channel, &item) == 0)
         SIM_CHECK((uintptr_t)item == ++*received, "out of order");
     SIM_CHECK(result != 12 || *sent == *received, "%zu sent, %zu received",
         (size_t)*sent, (size_t)*received);
     mini_channel_destroy(&main->channel);
     free(main);
 }
+
+static void channel(void) { run_channel(false); }
+static void channel_between_runs(void) { run_channel(true); }
 
 /* ---- collective operations ---- */
 
@@ -382,8 +380,8 @@ static MINI_POLL(member) {
     struct member *self = MINI_SELF(struct member);
     MINI_BEGIN;
     for (; self->round < rounds; self->round++) {
-        MINI_AWAIT(mini_map_reduce(
-            &self->broadcast, index_plus_one, NULL, add, 0));
+        MINI_AWAIT(
+            mini_map_reduce(&self->broadcast, index_plus_one, NULL, add, 0));
         SIM_CHECK(MINI_RESULT == sum_to(mini_shard_count()),
             "map_reduce gives %ld", MINI_RESULT);
         arrived[self->round]++;
@@ -428,4 +426,5 @@ static void collective(void) {
 
 const struct sim_workload sim_calls[] = {{"all to all", all_to_all},
     {"stop at any moment", stop_at_any_moment}, {"deadlock", deadlock},
-    {"channel", channel}, {"collective", collective}, {NULL, NULL}};
+    {"channel", channel}, {"channel between runs", channel_between_runs},
+    {"collective", collective}, {NULL, NULL}};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The simulated kernel: descriptors, bells, sockets; poll(2) and the system calls
- * of the poll backend. ring.c has io_uring. See kernel.h. */
+/* The simulated kernel: descriptors, bells, sockets; poll(2) and the system
+ * calls of the poll backend. ring.c has io_uring. See kernel.h. */
 #include "kernel.h"
 
 #include <errno.h>
@@ -60,7 +60,9 @@ void sim_kernel_check(void) {
 
 /* ---- what can be done with them ---- */
 
-static bool is_gone(struct object *end) { return !end->peer || end->peer->closed; }
+static bool is_gone(struct object *end) {
+    return !end->peer || end->peer->closed;
+}
 
 short sim_events(struct object *o) {
     bool in = o->count > 0, out = false;
@@ -166,8 +168,8 @@ static bool is_any_ready(void *arg) {
     bool any = false;
     for (nfds_t i = 0; i < set->count; i++) {
         struct pollfd *fd = &set->fds[i];
-        fd->revents = sim_events(sim_object(fd->fd)) &
-            (fd->events | POLLERR | POLLHUP);
+        fd->revents =
+            sim_events(sim_object(fd->fd)) & (fd->events | POLLERR | POLLHUP);
         any |= fd->revents != 0;
     }
     return any;

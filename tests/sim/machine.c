@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The simulated machine: threads, time, memory, signals. See sim.h. */
+/* The simulated machine: threads, time, signals. See sim.h. */
 #include "sim.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <malloc.h>
 #include <signal.h>
 #include <time.h>
 #include <ucontext.h>
@@ -17,7 +16,6 @@
 #define WEAK 4 /* stores of a thread that are not visible yet */
 
 void *__real_malloc(size_t size);
-void __real_free(void *block);
 
 /* Variables of threads: the Makefile puts them into this section. */
 extern char __start_sim_thread[], __stop_sim_thread[];
@@ -60,8 +58,9 @@ static struct {
     uint32_t stall; /* one in so many slices ends with a long sleep; 0: none */
     uint32_t faults; /* one in so many; 0: none */
     uint32_t weak; /* one in so many stores is late; 0: none */
+    uint32_t late; /* about so many slices */
 } mean;
-static uint32_t slice_left;
+static uint32_t slice_left, threads;
 
 /* ---- chance ---- */
 
@@ -99,6 +98,7 @@ static void choose_means(void) {
     mean.stall = ONE_OF(0, 0, 10, 100);
     mean.faults = ONE_OF(0, 3, 10, 50);
     mean.weak = ONE_OF(0, 1, 3);
+    mean.late = ONE_OF(2, 50);
 }
 
 /* ---- the verdict ---- */
@@ -274,7 +274,7 @@ void sim_point(const char *what) {
     take_signals();
     if (++steps > STEPS) sim_fail("no end after so many steps");
     if (--slice_left > 0) return;
-    if (current->weak_count > 0 && sim_chance(2)) publish_one(current);
+    if (current->weak_count > 0 && sim_chance(mean.late)) publish_one(current);
     if (mean.stall && !in_handler && sim_chance(mean.stall))
         sim_wait("stalled", NULL, NULL, sim_random(500000));
     else
@@ -290,11 +290,14 @@ static void begin_fiber(void) {
 
 int sim_go(const char *name, bool hardware, void *(*run)(void *), void *arg) {
     struct fiber *f = fibers;
-    while (f->name)
-        SIM_CHECK(++f < fibers + FIBERS, "too many threads");
+    while (f->name) SIM_CHECK(++f < fibers + FIBERS, "too many threads");
     char *stack = f->stack ? f->stack : __real_malloc(STACK);
-    *f = (struct fiber){.stack = stack, .name = name, .hardware = hardware,
-        .run = run, .arg = arg, .at = "its start"};
+    *f = (struct fiber){.stack = stack,
+        .name = name,
+        .hardware = hardware,
+        .run = run,
+        .arg = arg,
+        .at = "its start"};
     getcontext(&f->context);
     f->context.uc_stack.ss_sp = stack;
     f->context.uc_stack.ss_size = STACK;
@@ -306,10 +309,10 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     void *(*run)(void *), void *arg) {
     (void)attributes;
     if (sim_fault("no thread: EAGAIN")) return EAGAIN;
+    sim_drain(NULL); /* the new thread sees all of it */
     static const char *const names[] = {"thread 1", "thread 2", "thread 3",
         "thread 4", "thread 5", "thread 6", "thread 7", "thread 8"};
-    static unsigned count;
-    *thread = (pthread_t)sim_go(names[count++ % 8], false, run, arg);
+    *thread = (pthread_t)sim_go(names[threads++ % 8], false, run, arg);
     sim_point("pthread_create");
     return 0;
 }
@@ -337,73 +340,6 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now) {
     return 0;
 }
 
-/* ---- memory ---- */
-
-static long live_blocks;
-
-/* What is freed is filled, and kept for a while: who writes to it is found, and
- * who reads it finds nothing that he could use. */
-#define FREED 0xdd
-static struct {
-    unsigned char *block;
-    size_t size;
-} freed[512];
-static size_t freed_next;
-
-static void let_go(size_t i) {
-    for (size_t at = 0; at < freed[i].size; at++)
-        if (freed[i].block[at] != FREED)
-            sim_fail("written to %zu bytes of memory after they were freed",
-                freed[i].size);
-    __real_free(freed[i].block);
-    freed[i].block = NULL;
-    freed[i].size = 0;
-}
-
-void __wrap_free(void *block) {
-    size_t i = freed_next++ % (sizeof freed / sizeof *freed);
-    if (!block) return;
-    live_blocks--;
-    let_go(i);
-    freed[i].block = block;
-    freed[i].size = malloc_usable_size(block);
-    memset(block, FREED, freed[i].size);
-}
-
-static void *made(void *block, size_t size, int fill) {
-    live_blocks++;
-    return memset(block, fill, size);
-}
-
-void *__wrap_malloc(size_t size) { return made(__real_malloc(size), size, 0xaa); }
-
-void *__wrap_calloc(size_t count, size_t size) {
-    return made(__real_malloc(count * size), count * size, 0);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-    return made(memalign(alignment, size), size, 0xaa);
-}
-
-void *__wrap_realloc(void *block, size_t size) {
-    void *larger = __wrap_malloc(size);
-    size_t old = block ? malloc_usable_size(block) : 0;
-    if (block) memcpy(larger, block, old < size ? old : size);
-    __wrap_free(block);
-    return larger;
-}
-
-/* A block a task: so that one that has ended is freed, and not only unused. */
-void *__wrap_mini_slab_alloc(struct mini_slab *slab, size_t size) {
-    (void)slab;
-    return __wrap_malloc(size);
-}
-
-void __wrap_mini_slab_free(struct mini_slab *slab, void *block, size_t size) {
-    (void)slab, (void)size;
-    __wrap_free(block);
-}
-
 /* ---- seeds ---- */
 
 static void interrupted(void) { sim_point("the second look comes next"); }
@@ -424,10 +360,9 @@ static void *play(void *arg) {
                 &fibers[i] == current,
             "a thread is left: %s", fibers[i].name);
     sim_kernel_check();
-    SIM_CHECK(live_blocks == 0, "%ld block(s) of memory are left", live_blocks);
+    sim_memory_check();
     SIM_CHECK(memcmp(actions, first_actions, sizeof actions) == 0,
         "the signals' actions are not as before");
-    for (size_t i = 0; i < sizeof freed / sizeof *freed; i++) let_go(i);
     return NULL;
 }
 
@@ -438,7 +373,7 @@ static void run_seed(uint64_t number) {
     state = seed = number;
     next_random();
     steps = sim_now = sim_killed = sim_faults = 0;
-    live_blocks = 0;
+    threads = 0;
     in_handler = sim_is_calm = false;
     memset(coming, 0, sizeof coming);
     memset(actions, 0, sizeof actions);
@@ -457,7 +392,6 @@ static void run_seed(uint64_t number) {
 int main(int argc, char **argv) {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1, total = 0;
-    struct timespec start, end;
     tracing = argc == 2;
     signal(SIGSEGV, crashed);
     signal(SIGABRT, crashed);
@@ -465,15 +399,14 @@ int main(int argc, char **argv) {
     if (!tracing && !freopen("/dev/null", "w", stderr)) return 2;
     fibers[0] = (struct fiber){.name = "seeds", .hardware = true};
     current = &fibers[0];
-    timespec_get(&start, TIME_UTC);
     for (uint64_t i = 0; i < count; i++, total += steps) run_seed(first + i);
-    timespec_get(&end, TIME_UTC);
-    double took = (double)(end.tv_sec - start.tv_sec) +
-        (double)(end.tv_nsec - start.tv_nsec) / 1e9;
-    printf("stage %02d: %llu seed(s) from %llu, %llu steps: %.0f seeds a "
-           "minute; the last ends with %016llx\n",
+    double minutes = (double)clock() / CLOCKS_PER_SEC / 60;
+    uint64_t last = state;
+    if (!tracing) run_seed(seed);
+    SIM_CHECK(state == last, "it was not the same twice");
+    printf("stage %02d: %llu seeds from %llu passed: %llu steps, %.0f seeds a "
+           "minute of CPU time\n",
         STAGE, (unsigned long long)count, (unsigned long long)first,
-        (unsigned long long)total, (double)count * 60 / took,
-        (unsigned long long)state);
+        (unsigned long long)total, (double)count / minutes);
     return 0;
 }

@@ -21,6 +21,7 @@ struct request {
     struct io_uring_sqe sqe;
     struct object *file;
     bool cancelled;
+    int refused; /* an errno that it completes with: try again */
     bool sent; /* of a send_zc: its second completion is to come */
     long sum; /* of what it has sent */
     long count;
@@ -55,8 +56,8 @@ static struct ring *ring_of(struct io_uring *user) { return user->sq.ring_ptr; }
 static void flush(struct ring *ring) {
     struct io_uring_cq *cq = &ring->user->cq;
     unsigned moved = 0;
-    for (; moved < ring->done_count &&
-         *cq->ktail - *cq->khead < cq->ring_entries;
+    for (;
+         moved < ring->done_count && *cq->ktail - *cq->khead < cq->ring_entries;
          moved++) {
         struct io_uring_cqe *cqe = &cq->cqes[(*cq->ktail)++ & cq->ring_mask];
         cqe->user_data = ring->done[moved].user_data;
@@ -69,8 +70,8 @@ static void flush(struct ring *ring) {
     ring->flags = ring->done_count == 0 ? 0 : IORING_SQ_CQ_OVERFLOW;
 }
 
-static void post(struct ring *ring, struct request *q, long result,
-    unsigned flags) {
+static void post(
+    struct ring *ring, struct request *q, long result, unsigned flags) {
     sim_trace("completes: opcode %d of %d, %ld, flags %x", q->sqe.opcode,
         q->sqe.fd, result, flags);
     SIM_CHECK(ring->done_count < 4 * REQUESTS, "completions are not reaped");
@@ -83,8 +84,8 @@ static void post(struct ring *ring, struct request *q, long result,
         flush(ring);
 }
 
-static void finish(struct ring *ring, struct request *q, long result,
-    unsigned flags) {
+static void finish(
+    struct ring *ring, struct request *q, long result, unsigned flags) {
     unsigned i = 0;
     post(ring, q, result, flags);
     if (q->file) q->file->users--;
@@ -100,6 +101,7 @@ static void *buffer_of(struct request *q) {
 }
 
 static bool is_ready(struct request *q) {
+    if (q->refused) return true;
     switch (q->sqe.opcode) {
     case IORING_OP_POLL_ADD:
         return sim_events(q->file) & (short)(q->sqe.poll32_events | ANY);
@@ -152,8 +154,8 @@ static long recv_buffer(struct ring *ring, struct request *q, unsigned *flags) {
         return -ENOBUFS;
     struct io_uring_buf *buffer =
         &ring->buffers->bufs[ring->buffers_head & ring->buffers_mask];
-    long result = sim_recv(q->file, (void *)(uintptr_t)buffer->addr,
-        buffer->len);
+    long result =
+        sim_recv(q->file, (void *)(uintptr_t)buffer->addr, buffer->len);
     if (result > 0 || (result == 0 && sim_chance(2))) {
         *flags |= IORING_CQE_F_BUFFER |
             (unsigned)buffer->bid << IORING_CQE_BUFFER_SHIFT;
@@ -172,8 +174,7 @@ static long perform(struct ring *ring, struct request *q, unsigned *flags) {
         return q->sqe.flags & IOSQE_BUFFER_SELECT
             ? recv_buffer(ring, q, flags)
             : sim_recv(q->file, buffer_of(q), q->sqe.len);
-    case IORING_OP_SEND:
-        return sim_send(q->file, buffer_of(q), q->sqe.len);
+    case IORING_OP_SEND: return sim_send(q->file, buffer_of(q), q->sqe.len);
     case IORING_OP_SHUTDOWN: return sim_shutdown(q->file);
     case IORING_OP_CLOSE: return sim_close(q->sqe.fd);
     case IORING_OP_ASYNC_CANCEL: return 0;
@@ -181,11 +182,12 @@ static long perform(struct ring *ring, struct request *q, unsigned *flags) {
     }
 }
 
-/* One step of one request. A cancel may come late: then its real result comes. */
+/* One step of one request. A cancel may be late: then its real result comes. */
 static void step(struct ring *ring, struct request *q) {
     unsigned multishot = q->sqe.opcode == IORING_OP_ACCEPT
         ? IORING_ACCEPT_MULTISHOT
-        : q->sqe.opcode == IORING_OP_RECV ? IORING_RECV_MULTISHOT : 0;
+        : q->sqe.opcode == IORING_OP_RECV ? IORING_RECV_MULTISHOT
+                                          : 0;
     bool goes_on = q->sqe.ioprio & multishot;
     if (q->cancelled && !q->sent && (!is_ready(q) || sim_chance(2))) {
         scribble(q);
@@ -197,10 +199,7 @@ static void step(struct ring *ring, struct request *q) {
         return;
     }
     unsigned flags = 0;
-    bool may_wait = multishot || q->sqe.opcode == IORING_OP_SEND;
-    long result = may_wait && sim_fault("a request says EAGAIN")
-        ? -EAGAIN
-        : perform(ring, q, &flags);
+    long result = q->refused ? q->refused : perform(ring, q, &flags);
     if (goes_on && result > 0 && !sim_fault("a multishot ends"))
         post(ring, q, result, flags | IORING_CQE_F_MORE);
     else
@@ -237,8 +236,8 @@ static void *complete_requests(void *unused) {
 
 /* ---- submission ---- */
 
-/* Looked up at once, so that it cannot hit a later request of the same name; what
- * comes of it is up to step(). */
+/* Looked up at once, so that it cannot hit a later request of the same name;
+ * what comes of it is up to step(). */
 static void cancel(struct ring *ring, uint64_t name) {
     for (unsigned i = 0; i < ring->count; i++)
         if (ring->requests[i]->sqe.user_data == name)
@@ -261,6 +260,10 @@ static int submit(struct io_uring *user) {
             q->file = sim_object(q->sqe.fd);
             q->file->users++;
         }
+        bool may_wait = q->sqe.opcode == IORING_OP_ACCEPT ||
+            q->sqe.opcode == IORING_OP_RECV || q->sqe.opcode == IORING_OP_SEND;
+        if (may_wait && sim_fault("a request says EAGAIN or EINTR"))
+            q->refused = sim_chance(2) ? -EAGAIN : -EINTR;
         SIM_CHECK(ring->count < REQUESTS, "too many requests");
         ring->requests[ring->count++] = q;
         sim_trace("submits: opcode %d of %d", q->sqe.opcode, q->sqe.fd);

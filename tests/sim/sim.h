@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A machine that is simulated in one thread: its threads are fibers, its clock
- * is a number, its kernel is kernel.c. Whatever could go one way or another on a
- * real machine is decided by one stream of random numbers, so a run is a function
- * of its seed: one that fails will fail again, and can be watched.
+ * is a number, its kernel is kernel.c. Whatever could go one way or another on
+ * a real machine is decided by one stream of random numbers, so a run is a
+ * function of its seed: one that fails will fail again, and can be watched.
  *
- *   machine.c   threads, time, memory, signals; the loop over seeds
- *   kernel.c    descriptors, sockets, poll(2) and io_uring
+ *   machine.c   threads, time, signals; the loop over seeds
+ *   memory.c    malloc and free
+ *   kernel.c    descriptors, sockets, poll(2)
+ *   ring.c      io_uring
  *   calls.c     workloads of shards: calls, channels, barriers, stop
  *   io.c        workloads of I/O and of signals
  *
@@ -67,6 +69,9 @@ _Noreturn void sim_fail(const char *format, ...)
 /** Fails unless CONDITION. */
 #define SIM_CHECK(condition, ...) \
     ((condition) ? (void)0 : sim_fail(__VA_ARGS__))
+
+/** Fails if memory is left, or was written to after it was freed. */
+void sim_memory_check(void);
 
 /* ---- the kernel ---- */
 

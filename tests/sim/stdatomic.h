@@ -20,6 +20,7 @@ void sim_store(volatile void *address, const void *value, size_t size);
 /** Whether a weak compare-exchange fails for no reason. */
 bool sim_spurious(void);
 
+#undef atomic_init
 #undef atomic_load_explicit
 #undef atomic_load
 #undef atomic_store_explicit
@@ -32,11 +33,12 @@ bool sim_spurious(void);
 #undef atomic_fetch_sub_explicit
 #undef atomic_fetch_or
 
+#define atomic_init(p, v) ((void)(*(p) = (v))) /* nobody else has it yet */
 #define atomic_load_explicit(p, order) \
     (sim_point("load " #p), sim_drain(p), *(p))
 #define atomic_load(p) atomic_load_explicit(p, memory_order_seq_cst)
 #define atomic_store_explicit(p, v, order) \
-    ({ \
+    __extension__({ \
         __typeof__((void)0, *(p)) sim_value_ = (v); \
         __typeof__(p) sim_to_ = (p); \
         sim_point("store " #p " = " #v); \
@@ -47,7 +49,7 @@ bool sim_spurious(void);
     })
 #define atomic_store(p, v) atomic_store_explicit(p, v, memory_order_seq_cst)
 #define SIM_RMW(p, what, change) \
-    ({ \
+    __extension__({ \
         __typeof__(p) sim_p_ = (p); \
         sim_point(what " " #p); \
         sim_drain(NULL); \
@@ -62,7 +64,7 @@ bool sim_spurious(void);
     SIM_RMW(p, "subtract from", *sim_p_ -= (v))
 #define atomic_fetch_or(p, v) SIM_RMW(p, "or into", *sim_p_ |= (v))
 #define atomic_compare_exchange_strong(p, e, v) \
-    ({ \
+    __extension__({ \
         __typeof__(p) sim_p_ = (p); \
         __typeof__(e) sim_e_ = (e); \
         sim_point("compare and exchange " #p); \
