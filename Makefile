@@ -29,14 +29,16 @@ tour: ready
 # Each check is a command that fails, passes, or passes with "skipped: why" as
 # its last line. tests/run.py runs and counts them, then the tests.
 CHECKS   := format ladder guarantees clang docs portable programs
-CHECKS   += interleave mutants fuzz sim
+CHECKS   += interleave mutants fuzz sim instructions
 VARIANTS := plain,asan,tsan
 ifeq ($(PORTABLE),1)
 CHECKS   := portable
 VARIANTS := portable,portable-asan,portable-tsan
 endif
 ALSO      = $(foreach c,$(CHECKS),--also '$(c)=$(MAKE) -s check-$(c)')
+# All is built first, so that no two checks build the same.
 check: ready
+	@$(MAKE) -s all || true
 	@$(PYTHON) tests/run.py --variants $(VARIANTS) $(ALSO)
 
 ##
@@ -94,6 +96,9 @@ clean:
 ## Deeper, and longer than a check:
 ##   make interleave      tries every interleaving of two or three threads of
 ##                        stage 3, and what mistakes lead to; WEAK=announce: one
+##   make sim             shards, kernel and faults in one thread, seed after seed;
+##                        SEED=123 replays one, STAGE=04 COUNT=100000
+##   make sim-breakages   breaks the runtime: after how many seeds is it noticed?
 ##   make mutants         breaks each stage in small ways; takes an hour or two
 ##   make fuzz MIN=10     feeds httpd what nobody would send, for ten minutes
 ##   make soak MIN=10     the servers under bad peers, for ten minutes
@@ -103,6 +108,20 @@ clean:
 .PHONY: interleave fuzz soak
 interleave: python
 	@$(PYTHON) tests/interleave/run.py $(if $(WEAK),--weak '$(WEAK)')
+
+.PHONY: sim sim-breakages
+# Without SEED: COUNT seeds that are always the same, and as many fresh ones.
+sim:
+	@fresh=$$(date +%s)000; \
+	for stage in $(or $(STAGE),$(if $(SEED),06,04 05 06)); do \
+	    $(MAKE) -sC tests/sim STAGE=$$stage || exit 1; \
+	    sim=$$(echo stage$$stage-*/build/sim/sim); \
+	    for first in $(or $(SEED),1 $$fresh); do \
+	        $$sim $$first $(if $(SEED),,$(or $(COUNT),5000)) || exit 1; \
+	    done; \
+	done
+sim-breakages: python
+	@$(PYTHON) tests/sim/breakages.py $(if $(B),'$(B)')
 
 MUTANTS := mutants $(NUMBERS:%=mutants-%)
 .PHONY: $(MUTANTS)
@@ -140,26 +159,6 @@ bench: python
 	    $(if $(ROUNDS),--rounds $(ROUNDS))
 bench-instructions: python
 	@$(PYTHON) tests/bench/instructions.py $(if $(WHY),--update '$(WHY)')
-
-##
-## Simulated:
-##   make sim             shards, kernel and faults in one thread, seed after seed;
-##                        SEED=123 replays one, STAGE=04 COUNT=100000
-##   make sim-breakages   breaks the runtime: after how many seeds is it noticed?
-
-.PHONY: sim sim-breakages
-# Without SEED: COUNT seeds that are always the same, and as many fresh ones.
-sim:
-	@fresh=$$(date +%s)000; \
-	for stage in $(or $(STAGE),$(if $(SEED),06,04 05 06)); do \
-	    $(MAKE) -sC tests/sim STAGE=$$stage || exit 1; \
-	    sim=$$(echo stage$$stage-*/build/sim/sim); \
-	    for first in $(or $(SEED),1 $$fresh); do \
-	        $$sim $$first $(if $(SEED),,$(or $(COUNT),5000)) || exit 1; \
-	    done; \
-	done
-sim-breakages: python
-	@$(PYTHON) tests/sim/breakages.py $(if $(B),'$(B)')
 
 ##
 ## The machine:
@@ -223,6 +222,8 @@ check-portable:
 # A sample, always the same one, none of which may be missed.
 check-mutants:
 	@$(PYTHON) common/tools/mutants.py 02 --whole --count 8 --rate 100
+
+check-instructions: bench-instructions
 
 # --- installing what is missing --------------------------------------------
 # All of it is plain sh, since Python may be among what is missing.

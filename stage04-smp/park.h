@@ -24,15 +24,15 @@
 #pragma once
 
 #include "../common/platform.h"
-
-#include <stdatomic.h>
-#include <stdbool.h>
+#include "spsc.h"
 
 struct mini_executor;
 
-/** Where one thread sleeps. */
+/** Where one thread sleeps. On a cache line of its own: others look at it often,
+ * and what else the owner stores shall not take it away from them. */
 struct mini_parker {
-    atomic_bool sleeping; /**< stored by the owner; cleared by who rings */
+    /** Stored by the owner; cleared by who rings. */
+    _Alignas(MINI_CACHE_LINE) atomic_bool sleeping;
     struct mini_bell bell; /**< rung by who finds it sleeping */
 };
 

@@ -43,7 +43,8 @@ struct mini_shard {
     size_t unsent; /**< messages in outboxes */
     unsigned dumps; /**< how often it has printed its tasks */
     bool is_quiet, is_idle; /**< is counted in smp's counters */
-    atomic_uint news_seen; /**< of smp->news; others look at it, too */
+    /** Of smp->news. From here on others look, too: on a line of its own. */
+    _Alignas(MINI_CACHE_LINE) atomic_uint news_seen;
     /** To ring it; stored at the start. */
     _Atomic(struct mini_parker *) parker;
 };

@@ -70,12 +70,10 @@ static long recv_lease(struct mini_io *io) {
     struct mini_buffer *buffer = mini_buffer_take(mini_self->io);
     if (!buffer) return errno = ENOBUFS, -1;
     ssize_t got = recv(io->fd, buffer->data, MINI_BUFFER_BYTES, MSG_DONTWAIT);
-    int error = errno;
     if (got > 0)
         mini_buffer_filled(io, buffer, (size_t)got);
     else
         mini_buffer_put(mini_self->io, buffer);
-    errno = error;
     return got;
 }
 

@@ -81,9 +81,9 @@ static unsigned probe(struct io_uring *ring) {
 
 /* 0 also if the kernel will not have it: then there is none. */
 static int open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
-    size_t bytes = MINI_BUFFERS_LENT * sizeof(struct io_uring_buf);
+    size_t bytes = MINI_BUFFERS_LENT * sizeof(struct io_uring_buf); /* pages */
     if (!(io->features & MINI_BUFFER_RING)) return 0;
-    uring->buffers = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+    uring->buffers = aligned_alloc(4096, bytes);
     if (!uring->buffers) return -ENOMEM;
     struct io_uring_buf_reg registration = {
         .ring_addr = (uintptr_t)uring->buffers,
@@ -128,6 +128,7 @@ static void lend(struct mini_io_shard *io, struct mini_buffer *buffer) {
 static int fix_file(struct mini_io_shard *io, int fd, bool on) {
     struct uring *uring = io->state;
     int value = on ? fd : -1, error = 0;
+    if (fd >= FIXED_FILES) return -EMFILE;
     if (!uring->has_files)
         error = io_uring_register_files_sparse(&uring->ring, FIXED_FILES);
     if (error < 0) return error;
@@ -332,10 +333,8 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
     if (cqe->flags & IORING_CQE_F_BUFFER) take_buffer(io, operation, cqe);
     if (operation->op == MINI_OP_SEND_ZC && !is_sent(operation, cqe)) return;
     long result = cqe->res == -ERESTARTSYS ? -EINTR : cqe->res;
-    if (again && waits_first(io, operation)) {
-        result = mini_io_call(operation);
-        again = false;
-    }
+    if (again && waits_first(io, operation))
+        result = mini_io_call(operation), again = false;
     if (operation->op == MINI_OP_STATX && result == 0) take_statx(operation);
     again |= must_copy(operation, result) ||
         (result == -EINTR && operation->op != MINI_OP_CLOSE);
@@ -367,14 +366,13 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     struct io_uring_cqe *first;
     struct __kernel_timespec limit = {.tv_sec = (long long)(ns / 1000000000u),
         .tv_nsec = (long long)(ns % 1000000000u)};
-    bool kernel_has_work =
+    bool due = io_uring_sq_ready(ring) > 0 ||
         *ring->sq.kflags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-    mini_self->stats.enters +=
-        ns > 0 || kernel_has_work || io_uring_sq_ready(ring) > 0;
+    mini_self->stats.enters += ns > 0 || due;
     if (ns > 0)
         io_uring_submit_and_wait_timeout(
             ring, &first, 1, ns == MINI_FOREVER ? NULL : &limit, NULL);
-    else if (kernel_has_work || io_uring_sq_ready(ring) > 0)
+    else if (due)
         io_uring_submit_and_get_events(ring);
     return reap(io);
 }

@@ -164,14 +164,12 @@ static int open_acceptor(struct mini_server *server, unsigned shard) {
     bool reuseport = server->options.accept == MINI_ACCEPT_REUSEPORT;
     int fd = mini_listen(server->options.host, server->port, reuseport);
     if (fd < 0) return fd;
-    int port = mini_port_of(fd);
-    if (port < 0) return close(fd), port;
     (void)MINI_CALL(struct mini_acceptor, acceptor, acceptor_poll,
         .options = &server->options, .listener = fd);
     mini_spawn_on(&acceptor->remote, shard, &acceptor->future);
-    server->port = (unsigned)port; /* the next ones take the same */
-    server->count++;
-    return 0;
+    server->port = (unsigned)mini_port_of(fd); /* the next ones take the same */
+    server->count++; /* also if that is an errno: who called closes it */
+    return (int)server->port < 0 ? (int)server->port : 0;
 }
 
 int mini_server_open(

@@ -128,9 +128,8 @@ static bool quiesced(struct mini_executor *executor) {
 /* ---- start and stop ---- */
 
 static void destroy(struct mini_smp *smp) {
-    for (unsigned i = 0; smp->lanes && i < smp->count * smp->count; i++)
+    for (unsigned i = 0; i < smp->count * smp->count; i++)
         mini_spsc_destroy(&smp->lanes[i].ring);
-    free(smp->lanes);
     free(smp);
     made_for = NULL;
 }
@@ -140,17 +139,18 @@ static int create(const struct mini_options *options) {
     unsigned count = options->shards ? options->shards : mini_cpu_count();
     size_t capacity =
         options->ring_capacity ? options->ring_capacity : RING_CAPACITY;
-    size_t bytes = (size_t)count * count * sizeof(struct mini_lane);
+    size_t bytes = sizeof(struct mini_smp) + count * sizeof(struct mini_shard) +
+        (size_t)count * count * sizeof(struct mini_lane);
     if (count > MINI_SHARDS_MAX) return -EINVAL;
-    struct mini_smp *smp =
-        calloc(1, sizeof *smp + count * sizeof(struct mini_shard));
+    struct mini_smp *smp = aligned_alloc(MINI_CACHE_LINE, bytes);
     if (!smp) return -ENOMEM;
+    memset(smp, 0, bytes);
     made_for = smp->shards;
     smp->options = *options;
     smp->count = count;
-    smp->lanes = aligned_alloc(MINI_CACHE_LINE, bytes);
-    int error = smp->lanes ? 0 : -ENOMEM;
-    for (unsigned i = 0; smp->lanes && i < count * count; i++) {
+    smp->lanes = (struct mini_lane *)&smp->shards[count];
+    int error = 0;
+    for (unsigned i = 0; i < count * count; i++) {
         smp->shards[i / count].smp = smp;
         smp->shards[i / count].index = i / count;
         mini_list_init(&smp->lanes[i].outbox);

@@ -26,6 +26,7 @@ import re
 import resource
 import select
 import selectors
+import shutil
 import signal
 import socket
 import struct
@@ -544,9 +545,11 @@ def has_let_go(process, files):
 
 
 def ten_thousand(backend, shards):
+    """Each shard accepts for itself: to hand so many over takes as many turns
+    of two shards, and their poll(2) is long."""
     needs(backend)
     needs_connections(10000)
-    with server(backend, "--shards", shards) as it:
+    with server(backend, "--shards", shards, "--accept", "reuseport") as it:
         files = open_files(it.process)
         all_at_once(it, 10000)
         require(has_let_go(it.process, files), "descriptors are left")
@@ -1323,6 +1326,65 @@ def _():
                 words=[str(it.port)], program="httpd", backend="poll")
 
 
+def outcome_of(tool, *arguments, **more):
+    """Runs somebody else's program: its status and output."""
+    path = shutil.which(tool)
+    if not path:
+        raise Skip(f"no {tool} here")
+    done = subprocess.run([path, *map(str, arguments)], timeout=2 * SECONDS,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          **more)
+    return done.returncode, done.stdout
+
+
+@on_each_backend("httpd: ApacheBench")
+def _(backend):
+    with web(backend, "--shards", 2) as (it, _):
+        for name, *options in (("hello", "-k"), ("hello",), ("small.js", "-k"),
+                               ("big.bin", "-k", "-n", 100)):
+            status, said = outcome_of(
+                "ab", "-q", "-n", 2000, "-c", 50, *options,
+                f"http://{HOST}:{it.port}/{name}")
+            said = said.decode()
+            require(status == 0 and re.search(r"Failed requests: +0\n", said)
+                    and "Non-2xx" not in said, f"{name} {options}: {said}")
+        it.stop()
+
+
+@on_each_backend("httpd: wrk")
+def _(backend):
+    with web(backend, "--shards", 2) as (it, _):
+        status, said = outcome_of("wrk", "-t", 1, "-c", 20, "-d", "1s",
+                                  f"http://{HOST}:{it.port}/more.json")
+        said = said.decode()
+        require(status == 0 and re.search(r"[1-9]\d* requests in", said)
+                and "Non-2xx" not in said and "errors" not in said, said)
+        it.stop()
+
+
+@on_each_backend("httpd: curl")
+def _(backend):
+    with web(backend, "--shards", 2) as (it, files):
+        def curl(*arguments):
+            status, said = outcome_of("curl", "-s", *arguments)
+            require(status == 0, f"{arguments}: status {status}")
+            return said
+
+        at, big = f"http://{HOST}:{it.port}", files["big.bin"]
+        code = ("-o", os.devnull, "-w", "%{http_code} %{num_connects}\n")
+        require(curl(f"{at}/big.bin") == big, "other bytes")
+        require(curl("-0", f"{at}/big.bin") == big, "other bytes, HTTP/1.0")
+        require(curl("-r", "100-", f"{at}/big.bin") == big[100:], "no range")
+        require(curl("-r", "-7", f"{at}/ten.txt") == b"3456789", "no last ones")
+        require(b"200 OK" in curl("-I", f"{at}/ten.txt"), "no head")
+        require(curl("--path-as-is", *code, f"{at}/../secret.txt",
+                     *code, f"{at}/sub/") == b"404 1\n200 0\n",
+                "two connections, or other answers")
+        require(curl("-T", __file__, *code, f"{at}/new") == b"405 1\n",
+                "it takes a file, or does not say 405")
+        it.stop()
+
+
 # --- copy --------------------------------------------------------------------
 
 
@@ -1711,6 +1773,36 @@ def _(backend):
         started = time.monotonic()
         it.stop()
         require(time.monotonic() - started < SECONDS / 2, "it took its time")
+
+
+@on_each_backend("forward: socat and nc")
+def _(backend):
+    data = os.urandom(1 << 20)
+    with listener() as target, server(
+            backend, "--to", f"{HOST}:{target.getsockname()[1]}",
+            program="forward") as it, tempfile.TemporaryFile() as file:
+        def serve():
+            """Has all of it before it sends all of it back."""
+            with contextlib.suppress(OSError), target.accept()[0] as far:
+                far.settimeout(SECONDS)
+                parts = []
+                while not parts or parts[-1]:
+                    parts.append(far.recv(1 << 20))
+                far.sendall(b"".join(parts))
+
+        file.write(data)
+        half = "-N" if b"-N" in outcome_of("nc", "-h")[1] else "-q20"
+        for tool, *arguments in (
+                ("socat", "-t20", "-", f"TCP:{HOST}:{it.port}"),
+                ("nc", half, HOST, it.port)):
+            file.seek(0)
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            status, said = outcome_of(tool, *arguments, stdin=file)
+            require(status == 0 and said == data,
+                    f"{tool}: status {status}, {len(said)} bytes")
+            thread.join(SECONDS)
+        it.stop()
 
 
 @check("forward: names and IPv6 addresses to forward to")

@@ -229,6 +229,7 @@ RUNNING = set()  # processes: each leads a group of its own
 EMULATORS = {
     "valgrind": ["valgrind", "-q", "--error-exitcode=99",
                  "--exit-on-first-error=yes", "--leak-check=full",
+                 "--show-leak-kinds=definite",
                  "--errors-for-leak-kinds=definite"],
     "arm64": ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
 }
@@ -378,7 +379,8 @@ def explain(program):
             print("  it did not run")
         elif name in program.fate:
             print("  " + program.fate[name])
-        print(f"  again: {variable}{program.path} {name}")
+        again = " ".join([*emulator(program.variant), program.path, name])
+        print(f"  again: {variable}{again}")
     if program.trouble:
         print(f"\n  FAILED after its tests: the program {program.trouble}")
         show(program.output.rpartition("\n[=====")[2].partition("\n")[2])
@@ -388,6 +390,22 @@ def explain(program):
 def show(text):
     for line in text.rstrip().splitlines():
         print("    | " + line)
+
+
+def record(program):
+    """For `make guarantees`, which says where each promise was seen to hold."""
+    folder = f"{ROOT}/tests/build/ran"
+    path = (f"{folder}/{program.stage}-{program.tests}-{program.variant}-"
+            f"{program.backend or 'none'}")
+    os.makedirs(folder, exist_ok=True)
+    outcomes = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            outcomes = dict(line.split() for line in file)
+    outcomes.update(program.outcome)
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{name} {outcome}\n"
+                        for name, outcome in outcomes.items())
 
 
 def report(program):
@@ -414,24 +432,30 @@ def print_table(rows, columns, cells):
 # --- the whole ---------------------------------------------------------------
 
 
+def run_check(check):
+    """One of the --also commands."""
+    name, _, command = check.partition("=")
+    started = time.monotonic()
+    result = subprocess.run(
+        command, shell=True, cwd=ROOT, text=True, errors="replace",
+        env={**os.environ, "MAKEFLAGS": "", "MFLAGS": ""},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    last = (result.stdout.strip().splitlines() or [""])[-1]
+    if result.returncode != 0:
+        outcome = FAILED
+    else:
+        outcome = SKIPPED if last.startswith("skipped") else PASSED
+    return name, command, result.stdout, outcome, time.monotonic() - started
+
+
 def run_checks(checks):
-    """The --also commands, one after the other; each counts as one test."""
+    """The --also commands, two at a time; each counts as one test."""
     total = Count()
-    for check in checks:
-        name, _, command = check.partition("=")
-        print(f"--- {name}: {command}", flush=True)
-        result = subprocess.run(
-            command, shell=True, cwd=ROOT, text=True, errors="replace",
-            env={**os.environ, "MAKEFLAGS": "", "MFLAGS": ""},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        print(result.stdout, end="")
-        last = (result.stdout.strip().splitlines() or [""])[-1]
-        if result.returncode != 0:
-            outcome = FAILED
-        else:
-            outcome = SKIPPED if last.startswith("skipped") else PASSED
-        total.add(Count(**{outcome: 1}))
-        print(f"--- {name}: {outcome.upper()}\n", flush=True)
+    with concurrent.futures.ThreadPoolExecutor(min(CPUS, 2)) as pool:
+        for name, command, output, outcome, took in pool.map(run_check, checks):
+            total.add(Count(**{outcome: 1}))
+            print(f"--- {name}: {command}\n{output}"
+                  f"--- {name}: {outcome.upper()} in {took:.0f} s\n", flush=True)
     return total
 
 
@@ -523,6 +547,7 @@ def run_programs(programs, jobs, pattern, cells):
         try:
             for program in pool.map(lambda p: run(p, pattern), programs):
                 cells[program.stage, program.variant].add(program.count())
+                record(program)
                 report(program)
         except BaseException:  # Ctrl-C above all
             pool.shutdown(wait=False, cancel_futures=True)

@@ -867,6 +867,25 @@ static void g1_2_an_event_wakes_all_in_order(void **state) {
     assert_string_equal(trace, "- s0 s1 a42 b42 c42 m42 ");
 }
 
+/* Who was served needs the event no more: it may happen again, as another. */
+static MINI_POLL(uses_an_event_again) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    self->task = spawn_watch('a', mini_event_wait(&self->wait, &self->event));
+    MINI_AWAIT(settle(&self->settle));
+    if (mini_event_set(&self->event, 5) != 0) MINI_RETURN(-1);
+    memset(&self->event, 0xff, sizeof self->event);
+    mini_event_init(&self->event); /* whatever was there */
+    if (mini_event_set(&self->event, 9) != 0) MINI_RETURN(-2);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    MINI_END(MINI_RESULT);
+}
+
+static void g1_1_who_was_served_keeps_what_it_got(void **state) {
+    (void)state;
+    assert_int_equal(play(uses_an_event_again), 5);
+}
+
 /* ---- G1.3: waking is idempotent ----------------------------------------- */
 
 static MINI_POLL(wakes_five_times) {
@@ -2365,6 +2384,7 @@ static void (*const in_any_order[])(void **) = {
     g1_12_frames_of_all_sizes,
     g1_8_who_ends_as_cancelled_wins_too,
     g1_10_shielded_work_is_not_put_off,
+    g1_1_who_was_served_keeps_what_it_got,
 };
 
 static void g1_13_shuffled_all_else_holds(void **state) {
@@ -2404,6 +2424,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_2_semaphore_serves_in_order),
     cmocka_unit_test(g1_2_a_large_wait_is_not_overtaken),
     cmocka_unit_test(g1_2_an_event_wakes_all_in_order),
+    cmocka_unit_test(g1_1_who_was_served_keeps_what_it_got),
     cmocka_unit_test(g1_3_woken_often_polled_once),
     cmocka_unit_test(g1_3_woken_while_it_runs),
     cmocka_unit_test(g1_3_a_bad_wake_panics),

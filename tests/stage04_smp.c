@@ -1617,6 +1617,29 @@ static void g4_7_the_end_wakes_all_sleepers(void **state) {
     }
 }
 
+/* Nobody rings when a full ring has room again. So the row that could not send
+ * all of it says that it is to be asked again, but not at once. */
+static MINI_POLL(asks_the_outbox) {
+    const struct mini_poller *row = &mini_outbox_poller;
+    uint64_t now = mini_now(), tick = UINT64_C(1) << MINI_TICK_BITS;
+    size_t unsent = mini_self->shard->unsent;
+    bool good = row->next(mini_self, MINI_NEVER) == MINI_NEVER;
+
+    (void)cx;
+    mini_self->shard->unsent = 1;
+    good = good && row->next(mini_self, MINI_NEVER) == now + tick;
+    good = good && row->next(mini_self, now + tick - 1) == now + tick - 1;
+    mini_self->shard->unsent = unsent;
+    return mini_ready(future, good);
+}
+
+static void g4_7_an_unsent_message_is_looked_at_a_tick_later(void **state) {
+    struct mini_future main = MINI_FUTURE(asks_the_outbox, "main");
+
+    (void)state;
+    assert_int_equal(mini_run(&main, NULL), 1);
+}
+
 /* ---- G4.8: numbers of shards -------------------------------------------------- */
 
 static MINI_POLL(call_where_no_shard_is) {
@@ -2506,6 +2529,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_7_a_sleeping_shard_is_rung_once),
     TEST(g4_7_an_awake_shard_is_not_rung),
     TEST(g4_7_the_end_wakes_all_sleepers),
+    TEST(g4_7_an_unsent_message_is_looked_at_a_tick_later),
     TEST(g4_8_a_bad_shard_is_refused),
     TEST(g4_8_more_shards_than_cpus),
     TEST(g4_8_no_options_is_one_shard_and_0_is_one_a_cpu),

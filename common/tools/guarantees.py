@@ -8,6 +8,9 @@ that is not made yet stands as ` * @planned{G5.4} text`, so that its number is
 taken. A test of tests/stageNN_*.c is a function g1_2_some_words that stands in
 the file's CMUnitTest table and asserts something, itself or through a helper.
 
+The column `run on` has the stages on which tests/run.py has last seen all of a
+promise's tests pass, on this machine and with these sources; `-` is none.
+
     guarantees.py        the table; exit 1 with a line per fault
     guarantees.py -v     the names of the tests, too
 """
@@ -141,6 +144,15 @@ def check_chapters(promises, faults):
                 f"{promise.stage.name}/README.md: does not name {name}, which"
                 f" {promise.header} promises: name it in the chapter"
             )
+    for stage in ladderlib.stages():
+        path = stage / "README.md"
+        text = read(path) if path.is_file() else ""
+        for name in sorted(set(re.findall(r"\bG[1-9]\d*\.[1-9]\d*", text))):
+            if name not in promises:
+                faults.append(
+                    f"{stage.name}/README.md: names {name}, which no header"
+                    " promises"
+                )
 
 
 # --- tests ---------------------------------------------------------------
@@ -250,6 +262,39 @@ def check_tests(promises, by_stage, tests, faults):
             )
 
 
+# --- where they were run -------------------------------------------------
+
+
+def newest(paths):
+    return max((path.stat().st_mtime for path in paths), default=0)
+
+
+def passes():
+    """By stage, the tests that have passed and not failed on it since its
+    sources, or theirs, were changed."""
+    passed, failed = defaultdict(set), defaultdict(set)
+    for path in (ROOT / "tests" / "build" / "ran").glob("*-*-*-*"):
+        stage, tests = path.name.split("-")[:2]
+        sources = [*ROOT.glob(f"stage{stage}-*/*.[ch]"),
+                   *ROOT.glob(f"tests/stage{tests}_*.c")]
+        if path.stat().st_mtime < newest(sources):
+            continue
+        for line in read(path).splitlines():
+            name, outcome = line.split()
+            {"passed": passed, "failed": failed}.get(
+                outcome, defaultdict(set))[stage].add(name)
+    return {stage: passed[stage] - failed[stage] for stage in passed}
+
+
+def stages_of(tests, passed):
+    """In short: 03-06, or 03,05."""
+    names = {test.name for test in tests}
+    stages = [s for s in sorted(passed) if names and names <= passed[s]]
+    if len(stages) > 2 and len(stages) == int(stages[-1]) - int(stages[0]) + 1:
+        return f"{stages[0]}-{stages[-1]}"
+    return ",".join(stages) or "-"
+
+
 # --- the table -----------------------------------------------------------
 
 
@@ -258,7 +303,8 @@ def shorten(text, width):
 
 
 def print_table(promises, tests, last, names):
-    print(f"{'promise':<8}{'text':<42}{'header':<15}{'tests':>6}  stages")
+    passed = passes()
+    print(f"{'promise':<8}{'text':<42}{'header':<14}{'tests':>6}  stages run on")
     for name in sorted(promises, key=order):
         promise = promises[name]
         mine = [test for test in tests if test.id == name]
@@ -267,8 +313,8 @@ def print_table(promises, tests, last, names):
             first = min((t.stage for t in mine), default=stage_number(name))
             stages, count = f"{first}-{last}", len(mine)
         print(
-            f"{name:<8}{shorten(promise.text, 41):<42}{promise.header:<15}"
-            f"{count:>6}  {stages}"
+            f"{name:<8}{shorten(promise.text, 41):<42}{promise.header:<14}"
+            f"{count:>6}  {stages:<6} {stages_of(mine, passed)}"
         )
         for test in mine if names else ():
             print(f"{'':<8}{test.name}")

@@ -58,6 +58,7 @@ import run as suite
 CFLAGS = "-O1 -Wno-error -Werror=int-conversion -Werror=incompatible-pointer-types"
 ONE_TEST = 60  # seconds that one test may take, a sanitizer's twice that
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for all there is
+INTERLEAVED = ("spsc.h", "park.c", "channel.c")  # by tests/interleave
 NOTICED, MISSED, EQUIVALENT = "noticed", "missed", "equivalent"
 SAME, NO_PROGRAM = "the same code", "do not compile"
 FATES = (NOTICED, MISSED, EQUIVALENT, SAME, NO_PROGRAM)
@@ -89,14 +90,14 @@ def new_in(stage):
     """Those that no former stage has, or has no use for."""
     before = [s for s in ladderlib.stages() if s < stage]
     known = {key(m) for s in before[-1:] for m in mutants_in(s)}
-    put_off = {
-        entry
-        for s in before
-        for entry, why in equivalents(ladderlib.number(s)).items()
-        if why.startswith(f"stage {ladderlib.number(stage)}:")
-    }
-    known -= put_off
-    return [m for m in mutants_in(stage) if key(m) not in known]
+    put_off = {}
+    for s in before:
+        put_off.update(equivalents(ladderlib.number(s)))
+    now = f"stage {ladderlib.number(stage)}:"
+    return [
+        m for m in mutants_in(stage)
+        if key(m) not in known or (reason(put_off, m) or "").startswith(now)
+    ]
 
 
 def drawn(mutants, count, seed):
@@ -128,7 +129,8 @@ def equivalents(number):
 
     with an empty line behind it; a line that begins with # says nothing. If the
     reason begins with "stage 03:" it is the first that has a use for the line;
-    the mutant is tried there."""
+    the mutant is tried there. "+ ..." stands for all mutants of a line,
+    "+ ... order" for those of a kind."""
     path = ROOT / f"tests/equivalent/{number}.txt"
     entries = {}
     for block in re.split(r"\n\s*\n", read(path)) if path.exists() else ():
@@ -145,8 +147,20 @@ def equivalents(number):
     return entries
 
 
+def keys(mutant):
+    """What an entry for it may be."""
+    exact = key(mutant)
+    line = exact[:3]
+    return exact, line + ("...",), line + (f"... {mutant.kind}",)
+
+
+def reason(entries, mutant):
+    """Why nothing notices it, if an entry says so."""
+    return next((entries[k] for k in keys(mutant) if k in entries), None)
+
+
 def check_entries(number, entries, mutants):
-    stale = set(entries) - {key(m) for m in mutants}
+    stale = set(entries) - {k for m in mutants for k in keys(m)}
     for file, where, old, new in sorted(stale):
         print(f"tests/equivalent/{number}.txt: no mutant is\n"
               f"{file}: {where}\n- {old}\n+ {new}")
@@ -178,7 +192,6 @@ class Workshop:
         known = [ladderlib.number(s) for s in ladderlib.stages()]
         self.numbers = known[: known.index(ladderlib.number(stage)) + 1]
         self.programs = {}  # by variant and stage number
-        self.interleave = self.root / "tests/interleave"
         self.code = {}
 
     def make(self, variant="", *targets):
@@ -262,16 +275,23 @@ class Workshop:
                     return f"tests of stage {number} {variant}".strip()
         return ""
 
-    def interleavings(self):
+    def interleavings(self, mutant):
         """Whether all interleavings of the small scenarios still hold."""
-        if not (self.interleave / "Makefile").exists():
+        program = self.root / "tests/interleave/run.py"
+        if not program.exists() or mutant.file.name not in INTERLEAVED:
             return True
-        command = ["make", "-s", "-C", self.interleave, f"STAGE={self.stage}"]
+        command = [sys.executable, program, "--stage", self.stage]
+        known = subprocess.run(command + ["--list"], text=True,
+                               stdout=subprocess.PIPE).stdout
+        names = re.search(r"^scenarios:(.*)$", known, re.M)
+        if not names:
+            stop(f"no scenarios in {program}: {known}")
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            command + ["--only", ",".join(names[1].split())],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=suite.ENVIRONMENT, start_new_session=True)
         try:
-            return process.wait(120) == 0
+            return process.wait(600) != 1
         except subprocess.TimeoutExpired:
             return True  # that is no counter-example
         finally:
@@ -287,18 +307,20 @@ class Workshop:
                 original[: mutant.start] + mutant.text + original[mutant.end :]
             )
             if mutant.kind == "order":
-                return self.try_order(first)
+                return self.try_order(mutant, first)
             if self.make("", "tests").returncode != 0:
                 return NO_PROGRAM, ""
             if self.objects() == self.code:
                 return SAME, ""
             by = self.run_tests("", first)
+            if not by and not self.interleavings(mutant):
+                by = "interleavings"
             return (NOTICED if by else MISSED), by
         finally:
             target.write_text(original)
 
-    def try_order(self, first):
-        if not self.interleavings():
+    def try_order(self, mutant, first):
+        if not self.interleavings(mutant):
             return NOTICED, "interleavings"
         if ("tsan", self.numbers[-1]) not in self.programs:
             return MISSED, ""
@@ -353,10 +375,16 @@ def choose(options, stage):
         for other in ladderlib.stages():
             if other < stage:
                 entries.update(equivalents(ladderlib.number(other)))
-        entries = {k: why for k, why in entries.items()
-                   if not why.startswith(f"stage {number}:")}
+        entries = {
+            k: why for k, why in entries.items()
+            if not (why.startswith("stage ") and why[6:8] <= number)
+        }
     if options.equivalent:
-        return [m for m in mutants if key(m) in entries], {}, len(mutants)
+        said = [
+            m for m in mutants
+            if not (reason(entries, m) or "stage ").startswith("stage ")
+        ]
+        return said, {}, len(mutants)
     fits = [
         m for m in mutants
         if (not options.only or m.file.name == options.only)
@@ -379,13 +407,13 @@ def try_stage(options, stage):
     count, progress = Counter(), Progress(stage.name, len(chosen))
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(stage, folder)
-        kinds = {m.kind for m in chosen if key(m) not in entries}
+        kinds = {m.kind for m in chosen if not reason(entries, m)}
         if kinds - {"order"}:
             workshop.prepare("")
         if "order" in kinds and ladderlib.number(stage) >= "03":
             workshop.prepare("tsan")
         for mutant in chosen:
-            if key(mutant) in entries:
+            if reason(entries, mutant):
                 fate, by = EQUIVALENT, ""
             else:
                 fate, by = workshop.try_one(mutant, introduced(stage, mutant))
@@ -448,5 +476,5 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(130)

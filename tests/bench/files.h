@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What the programs have in common that read a file at random: 4096 bytes at a
  * time, 32 reads under way, out of the page cache.
- *     ... PATH    a file that is made if it is not there
+ *     ... PATH           a file that is made if it is not there
+ *     ... PATH direct    past the page cache, and by the clock: what counts then
+ *                        is how many reads there are, not what they cost
  *
  * Every eight bytes of the file tell where they stand. In the first slice, which
  * warms up, all that was read is compared; later the first and the last eight,
@@ -49,18 +51,20 @@ static inline void files_make(const char *path) {
         files_fail(unfinished);
 }
 
-/* Opens the file and reads all of it, so that it is in memory. */
-static inline int files_open(const char *path) {
+/* Opens the file; without DIRECT it reads all of it, so that it is in memory. */
+static inline int files_open(const char *path, bool direct) {
     static char buffer[1 << 20];
     struct stat status;
     if (stat(path, &status) < 0 || status.st_size != (off_t)FILES_BYTES)
         files_make(path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (direct ? O_DIRECT : 0));
     if (fd < 0) files_fail(path);
+    /* helper threads of the kernel's and of a library's count, too */
+    bench_init(
+        &files_bench, direct ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID);
+    if (direct) return fd;
     while (read(fd, buffer, sizeof buffer) > 0) continue;
     posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-    /* helper threads of the kernel's and of a library's count, too */
-    bench_init(&files_bench, CLOCK_PROCESS_CPUTIME_ID);
     return fd;
 }
 

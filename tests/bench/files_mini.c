@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads of a file, as files.h says.
- *     files_mini PATH plain|buffer|file|both
+ *     files_mini PATH plain|buffer|file|both|direct
  * The kernel has to look up the buffer and the descriptor each time, or one of
- * the two is registered, or both. */
+ * the two is registered, or both; direct: both, too. */
 #include "miniss.h"
 
 #include "file.h"
@@ -59,11 +59,13 @@ int main(int argc, char **argv) {
     struct program frame;
     const char *what = argc == 3 ? argv[2] : "";
     if (argc != 3) return 2;
-    fixed_buffer = strcmp(what, "buffer") == 0 || strcmp(what, "both") == 0;
-    fixed_file = strcmp(what, "file") == 0 || strcmp(what, "both") == 0;
+    bool direct = strcmp(what, "direct") == 0;
+    bool both = strcmp(what, "both") == 0 || direct;
+    fixed_buffer = strcmp(what, "buffer") == 0 || both;
+    fixed_file = strcmp(what, "file") == 0 || both;
     memory = aligned_alloc(FILES_BLOCK, FILES_DEPTH * FILES_BLOCK);
     if (!memory) return 1;
-    fd = files_open(argv[1]);
+    fd = files_open(argv[1], direct);
     long result = mini_run(MINI_CALL(struct program, &frame, program), NULL);
     if (result < 0) {
         fprintf(stderr, "files_mini: %s\n", strerror((int)-result));

@@ -6,8 +6,8 @@
 int main(int argc, char **argv) {
     _Alignas(FILES_BLOCK) static char block[FILES_BLOCK];
     uint64_t offset;
-    if (argc != 2) return 2;
-    int fd = files_open(argv[1]);
+    if (argc < 2) return 2;
+    int fd = files_open(argv[1], argc == 3);
     bench_start(&files_bench);
     do offset = files_offset();
     while (files_came(

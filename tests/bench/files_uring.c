@@ -39,8 +39,8 @@ int main(int argc, char **argv) {
     struct io_uring_params params = {.flags = IORING_SETUP_SINGLE_ISSUER |
             IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL};
     size_t bytes = FILES_DEPTH * FILES_BLOCK;
-    if (argc != 2) return 2;
-    int fd = files_open(argv[1]);
+    if (argc < 2) return 2;
+    int fd = files_open(argv[1], argc == 3);
     memory = aligned_alloc(FILES_BLOCK, bytes);
     if (!memory) return 1;
     if (io_uring_queue_init_params(2 * FILES_DEPTH, &ring, &params) < 0 ||

@@ -8,6 +8,7 @@ HOST:PORT", and a load generator is run against it, which prints "NAME VALUE"
 pairs.
 """
 
+import os
 from collections import namedtuple
 from pathlib import Path
 
@@ -68,8 +69,9 @@ Run = namedtuple("Run", "program arguments")
 
 # A server, the load generator that is run against it with the words of LOAD
 # before and behind the port and the server's process number, and which of the
-# values that it prints is the row's.
-Server = namedtuple("Server", "program arguments generator load value")
+# values that it prints is the row's. WIDE: it gets the load generator's CPU, too.
+Server = namedtuple("Server", "program arguments generator load value wide",
+                    defaults=(False,))
 
 # Programs that are not built here: stage 6 has them.
 EXAMPLES = {"echo", "httpd"}
@@ -128,6 +130,19 @@ def web_servers(*load):
         {"io_uring loop": server("http_uring")},
         {"nginx": server("http_nginx")},
     )
+
+
+def can_go_direct():
+    """Does this file system read past the page cache?"""
+    FILE.parent.mkdir(exist_ok=True)
+    probe = FILE.parent / "direct"
+    try:
+        os.close(os.open(probe, os.O_RDWR | os.O_CREAT | os.O_DIRECT))
+    except (OSError, AttributeError):
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
+    return True
 
 
 def count(n):
@@ -195,12 +210,18 @@ def rows():
         {"Asio": run("calls_asio", "asleep", 1), "libuv": run("calls_uv")},
         [Goal("limit", 1.1)], cpus=2,
     )
-    for n in (50, 500):
+    for n in (50, 500, 10000):
         yield Row(
-            f"TCP echo, {n} connections, CPU a request", "ns",
+            f"TCP echo, {count(n)} connections, CPU a request", "ns",
             *servers("echo", n, 700, value="cpu"),
-            [Goal("limit", 1.03), Goal("peer", 1.0)], cpus=2,
+            [Goal("limit", 1.03), Goal("peer", 1.0)] if n <= 500 else [],
+            cpus=2, seldom=("epoll loop", "libuv", "Asio") if n > 500 else (),
         )
+    one, two = (Server("echo", ["--port", "0", "--shards", shards], "load",
+                       ["echo", "50", "700"], "cpu", wide=True)
+                for shards in "12")
+    yield Row("TCP echo, 50 connections, two shards, CPU a request", "ns",
+              two, {"one shard": one}, goals=[Goal("limit", 1.05)], cpus=2)
     yield Row(
         "TCP echo, 1 connection, half of all within", "us",
         *servers("echo", 1, 700, value="p50"), [Goal("limit", 1.03)], cpus=2,
@@ -229,6 +250,15 @@ def rows():
             {"pread": run("files_pread", FILE),
              "libuv": run("files_uv", FILE), "fio": run("files_fio", FILE)},
             [Goal("limit", 1.04)] if what == "both" else [],
+        )
+    if can_go_direct():
+        yield Row(
+            "read 4 KiB of a file at random, O_DIRECT, by the clock", "ns",
+            run("files_mini", FILE, "direct"),
+            {"io_uring loop": run("files_uring", FILE, "direct")},
+            {"pread": run("files_pread", FILE, "direct"),
+             "fio": run("files_fio", FILE, "direct")},
+            [Goal("limit", 1.03)],
         )
     yield Row(
         "memory of an idle TCP connection", "B",
@@ -298,6 +328,8 @@ GROWTH = [
            "timer insert, cancel, 1,000,000 pending", 1.1),
     Growth("timer insert, expire, 1,000 pending",
            "timer insert, expire, 1,000,000 pending", 1.1),
+    Growth("TCP echo, 50 connections, CPU a request",
+           "TCP echo, 10,000 connections, CPU a request", 1.1),
     Growth("spawn, sleep, end, 1,000 at a time",
            "spawn, sleep, end, 1,000,000 at a time", None),
 ]

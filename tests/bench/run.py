@@ -207,7 +207,8 @@ class Machine:
 
     def under_load(self, server):
         """What the load generator prints of a server: (a dict, None)."""
-        process = self.start(command(server), self.pair[1:])
+        process = self.start(command(server),
+                             self.pair if server.wide else self.pair[1:])
         limit = threading.Timer(2 * PROGRAM_SECONDS, process.kill)
         limit.start()
         try:
@@ -262,7 +263,10 @@ class Results:
         rounds[number] = value
 
     def add_details(self, row, who, number, details):
-        """Of a server; to be dropped if the load generator lost time."""
+        """Of a server; to be dropped if the load generator lost time, and not
+        to the server."""
+        if row.runs[who].wide:
+            details["lost"] = 0
         self.details.setdefault((row.name, who), []).append(details)
         lost = details["lost"] > LOST
         self.dropped += lost

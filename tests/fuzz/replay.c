@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Instead of libFuzzer: gives a target each file that is named, and each
- * beginning of it. */
+/* Instead of libFuzzer: gives a target each file that is named, and up to 512
+ * beginnings of it. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,7 +9,8 @@
 With AddressSanitizer and UBSan. Starts from the inputs in corpus/, which are
 read only, and from what earlier runs have found, in build/found/. An input that
 fails is left in build/, to be given as FILE. Where clang has no libFuzzer, gcc
-builds what replays corpus/: each input, and each of its beginnings.
+builds what replays corpus/: each input, and many of its beginnings. Debian has
+it in libclang-rt-14-dev.
 
 One line while it runs, on a terminal; the last line says what was done. The
 exit status is 0 if nothing failed, 1 if something did.
@@ -127,7 +128,7 @@ def main():
     if options.replay or not fuzzer:
         program = program if not fuzzer else build(False)
         done = replay(program, sorted(glob.glob(f"{HERE}/corpus/*")))
-        why = "" if options.replay else ", for this clang has no libFuzzer"
+        why = "" if options.replay else "; no clang with libFuzzer here"
         print("fuzz: FAILED" if done.returncode else
               f"fuzz: {done.stdout.strip()} replayed, without a fault{why}")
         return 1 if done.returncode else 0

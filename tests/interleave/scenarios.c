@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-/* ---- the platform: a bell is a flag, and promises nothing about memory ---- */
+/* ---- the platform: a bell is a flag that orders no memory ---- */
 
 static const char *const bells[THREADS] = {
     "bell 0", "bell 1", "bell 2", "bell 3"};
@@ -78,15 +78,17 @@ static void reset(void) {
 
 static struct mini_spsc ring;
 
+static void name_slots(const struct mini_spsc *of) {
+    static const char *const slots[] = {"slot 0", "slot 1"};
+    for (size_t i = 0; i <= of->mask; i++) model_name(&of->slots[i], slots[i]);
+}
+
 static void ring_setup(size_t capacity) {
     reset();
     mini_spsc_init(&ring, capacity);
     model_name(&ring.tail, "tail");
     model_name(&ring.head, "head");
-    for (size_t i = 0; i < capacity; i++) {
-        static const char *const slots[] = {"slot 0", "slot 1"};
-        model_name(&ring.slots[i], slots[i]);
-    }
+    name_slots(&ring);
 }
 static void ring_of_1(void) { ring_setup(1); }
 static void ring_of_2(void) { ring_setup(2); }
@@ -141,6 +143,7 @@ static void channel_setup(size_t capacity) {
     mini_channel_init(&channel, capacity);
     model_name(&channel.ring.tail, "tail");
     model_name(&channel.ring.head, "head");
+    name_slots(&channel.ring);
     model_name(&channel.sender, "channel.sender");
     model_name(&channel.receiver, "channel.receiver");
     model_name(&channel.closed, "closed");
@@ -211,6 +214,10 @@ static void send_1(void) { send_items(1); }
 static void send_2(void) { send_items(2); }
 static void receive_1(void) { receive_items(1); }
 static void receive_2(void) { receive_items(2); }
+static void receive_1_twice(void) { /* two executors at the same address */
+    receive_items(1);
+    receive_items(1);
+}
 static void receive_all(void) { receive_items(ITEMS); }
 
 /* Threads without an executor: they never wait. */
@@ -314,6 +321,9 @@ const struct scenario scenarios[] = {
         {{"sender", try_send_one}, {"receiver", receive_1}}, channel_check},
     {"again", "G3.4, G3.5: and once more", channel_of_2,
         {{"sender", try_send_two}, {"receiver", receive_2}}, channel_check},
+    {"next", "G3.4, G3.6: executors come and go", channel_of_2,
+        {{"sender", try_send_two}, {"receiver", receive_1_twice}},
+        channel_check},
     {"room", "G3.4, G3.5: a sender waits for room", full_channel,
         {{"sender", send_1}, {"receiver", try_receive_one}}, channel_check},
     {"both", "G3.4, G3.5: both may sleep", channel_of_1,
