@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -323,6 +324,29 @@ static void g1_11_rings_and_channels_without_memory(void **state) {
     mini_spsc_destroy(&ring);
     mini_channel_destroy(&channel);
     assert_int_equal(mini_test_live_allocs(), before);
+}
+
+static MINI_POLL(ends_well) {
+    (void)cx;
+    return mini_ready(future, 0);
+}
+
+/* The bell takes the first descriptor; without one there is no run. */
+static void g1_11_no_descriptor_for_the_bell(void **state) {
+    struct rlimit before, few;
+    int lowest = dup(STDERR_FILENO);
+
+    (void)state;
+    close(lowest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)lowest;
+    setrlimit(RLIMIT_NOFILE, &few);
+    long result = run_script(ends_well);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_int_equal(result, -EMFILE);
+    assert_null(mini_self);
+    assert_int_equal(run_script(ends_well), 0);
 }
 
 /* ---- G3.1, G3.3: the ring between two threads ----------------------------- */
@@ -2089,6 +2113,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g3_1_batches_agree_with_a_plain_queue),
     TEST(g3_2_a_capacity_is_a_power_of_two),
     TEST(g1_11_rings_and_channels_without_memory),
+    TEST(g1_11_no_descriptor_for_the_bell),
     TEST(g3_2_try_forms_refuse_when_full_and_when_empty),
     TEST(g3_2_try_forms_work_outside_of_a_run),
     TEST(g3_2_send_and_recv_wait_only_when_they_must),

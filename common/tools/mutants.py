@@ -55,7 +55,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 import run as suite
 
 # quick to build; a mutant's warnings are let pass, wrong types are not
-CFLAGS = "-O1 -Wno-error -Werror=int-conversion -Werror=incompatible-pointer-types"
+CFLAGS = ("-O1 -Wno-error -Werror=int-conversion"
+          " -Werror=incompatible-pointer-types")
 ONE_TEST = 60  # seconds that one test may take, a sanitizer's twice that
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for all there is
 INTERLEAVED = ("spsc.h", "park.c", "channel.c")  # by tests/interleave
@@ -168,7 +169,7 @@ def check_entries(number, entries, mutants):
         stop(f"{len(stale)} entries to mend or to delete")
 
 
-# --- trying one ----------------------------------------------------------------
+# --- trying one ------------------------------------------------------------
 
 
 class Program:
@@ -205,7 +206,8 @@ class Workshop:
 
     def objects(self):
         """The code that was built."""
-        paths = [*self.stage.glob("build/*.o"), *self.stage.glob("build/tests/*.o")]
+        build = self.stage / "build"
+        paths = [*build.glob("*.o"), *build.glob("tests/*.o")]
         return {p.name: hashlib.sha256(p.read_bytes()).digest() for p in paths}
 
     def passes(self, program, seconds, output=subprocess.DEVNULL):
@@ -222,7 +224,8 @@ class Workshop:
 
         process = subprocess.Popen(
             (suite.FIXED_ADDRESSES if sanitized else [])
-            + [program.path, "--until-failure", str(ONE_TEST * (1 + sanitized))],
+            + [program.path, "--until-failure",
+               str(ONE_TEST * (1 + sanitized))],
             cwd=self.root, env=env, stdin=subprocess.DEVNULL,
             stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True, preexec_fn=limit,
@@ -330,7 +333,7 @@ class Workshop:
         return (NOTICED if by else MISSED), by
 
 
-# --- the whole -------------------------------------------------------------------
+# --- the whole -------------------------------------------------------------
 
 
 def introduced(stage, mutant):
