@@ -122,7 +122,7 @@ BREAKAGES = [
      "    if (io->starved) mini_list_remove(&io->link);\n", ""),
     ("a server ends when it is out of descriptors", 5, "server.c",
      "return error == -EMFILE ||", "return"),
-    ("an acceptor that never began leaves its socket open", 5, "server.c",
+    ("an acceptor that never began leaves its socket open", 6, "server.c",
      "            close(self->acceptors[i].listener);\n", "            {}\n"),
     ("a connection that no shard will have is not closed", 5, "server.c",
      "            close(self->fd);\n            atomic",
