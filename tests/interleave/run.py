@@ -56,24 +56,16 @@ MISTAKES = {
     "stay-awake": ("park.c", "        mini_park_end(executor);\n    return 0;",
                    "        (void)executor;\n    return 0;"),
     "bell-not-cleared": ("park.c", "mini_bell_clear(bell);", "(void)bell;"),
-    "relaxed-tail": ("spsc.h", "tail + count, memory_order_release",
-                     "tail + count, memory_order_relaxed"),
-    "publish-first": (
+    "put-anyway": (
+        "spsc.h", "    if (atomic_load_explicit(slot, memory_order_acquire) != "
+        "ring->slots)\n        return false;\n", ""),
+    "take-and-leave": (
         "spsc.h",
-        "    for (size_t i = 0; i < count; i++)\n"
-        "        ring->slots[(tail + i) & ring->mask] = items[i];\n",
-        "    atomic_store(&ring->tail, tail + count);\n"
-        "    for (size_t i = 0; i < count; i++)\n"
-        "        ring->slots[(tail + i) & ring->mask] = items[i];\n"),
-    "free-first": (
-        "spsc.h",
-        "    for (size_t i = 0; i < count; i++)\n"
-        "        items[i] = ring->slots[(head + i) & ring->mask];\n",
-        "    atomic_store(&ring->head, head + count);\n"
-        "    for (size_t i = 0; i < count; i++)\n"
-        "        items[i] = ring->slots[(head + i) & ring->mask];\n"),
-    "one-too-many": ("spsc.h", "if (ring->mask + 1 - (tail - ring->head_seen)",
-                     "if (ring->mask + 2 - (tail - ring->head_seen)"),
+        "    atomic_store_explicit(slot, ring->slots, memory_order_release);\n",
+        ""),
+    "relaxed-put": (
+        "spsc.h", "atomic_store_explicit(slot, item, memory_order_release)",
+        "atomic_store_explicit(slot, item, memory_order_relaxed)"),
     "notify-once": ("channel.c", "        if (!waiter) return;",
                     "        if (!waiter || waiter == BUSY) return;"),
     "notify-not-busy": (
@@ -105,8 +97,8 @@ MISTAKES = {
         "    if (answer == -EAGAIN) {"),
 }
 # Tried in `make check`, each in the scenario that shows it.
-QUICK = {"announce": "park", "second-look": "park", "relaxed-tail": "ring1",
-         "free-first": "ring1", "leave-in-haste": "park",
+QUICK = {"announce": "park", "second-look": "park", "relaxed-put": "ring1",
+         "put-anyway": "ring1", "leave-in-haste": "park",
          "notify-once": "closer"}
 
 # Where a weaker order would do: its line of code, the orders, the reason. They
