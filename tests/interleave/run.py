@@ -104,10 +104,11 @@ QUICK = {"announce": "park", "second-look": "park", "relaxed-put": "ring1",
 # Where a weaker order would do: its line of code, the orders, the reason. They
 # stay seq_cst in the code, for that is the order one need not argue about.
 REDUNDANT = {
-    "ring->head_seen = atomic_load(&ring->head);": (
-        "acquire", "a sender about to sleep looks with mini_spsc_count"),
-    "ring->tail_seen = atomic_load(&ring->tail);": (
-        "acquire", "a receiver, too; but a shard of stage 4 looks by popping"),
+    "if (atomic_load_explicit(slot, memory_order_acquire) != ring->slots)": (
+        "relaxed", "all that is taken over is the slot itself, and to one "
+        "place each side's accesses are in order"),
+    "atomic_store_explicit(slot, ring->slots, memory_order_release);": (
+        "relaxed", "the same, seen from the other side"),
     "!atomic_exchange(&parker->sleeping, false))": (
         "acq_rel relaxed",
         "the load before it is the look; this decides who of many rings"),

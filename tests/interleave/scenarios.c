@@ -104,19 +104,25 @@ static void pop_three(void) {
         if (mini_spsc_pop(&ring, &item)) take_item(item);
 }
 
+/* What is counted can be had: so a count is as good as a look at the slots. */
 static void push_pairs(void) {
     for (int i = 0; i < 3 && pushed < 3; i++) {
         void *pair[2] = {make_item(), NULL};
+        size_t room = 2 - mini_spsc_count(&ring);
         pushed++;
         pair[1] = make_item();
-        pushed += (int)mini_spsc_push_many(&ring, pair, 2) - 1;
+        size_t count = mini_spsc_push_many(&ring, pair, 2);
+        model_require(count >= room, "G3.2: there is less room than counted");
+        pushed += (int)count - 1;
     }
 }
 
 static void pop_pairs(void) {
     for (int i = 0; i < 3; i++) {
         void *pair[2];
+        size_t there = mini_spsc_count(&ring);
         size_t count = mini_spsc_pop_many(&ring, pair, 2);
+        model_require(count >= there, "G3.2: there are less than counted");
         for (size_t n = 0; n < count; n++) take_item(pair[n]);
     }
 }
