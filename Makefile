@@ -219,8 +219,12 @@ check-sim:
 check-portable:
 	@$(PYTHON) common/tools/portable.py
 
-# A sample, always the same one, none of which may be missed.
+# A sample, always the same one, none of which may be missed; and no entry of
+# tests/equivalent/ may have lost its line.
 check-mutants:
+	@for n in $(NUMBERS); do \
+	    $(PYTHON) common/tools/mutants.py $$n --list >/dev/null || exit 1; \
+	done
 	@$(PYTHON) common/tools/mutants.py 02 --whole --count 4 --rate 100
 
 check-instructions: bench-instructions
