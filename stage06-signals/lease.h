@@ -56,9 +56,9 @@ int mini_buffers_need(struct mini_io_shard *io);
 /** Frees them. */
 void mini_buffers_destroy(struct mini_io_shard *io);
 /** Once a turn: with a buffer ring lends free buffers to the kernel, but half of
- * all that there may be: it fills what it has for one stream, if as much comes, before that
- * can be stopped. If there are some, streams that found none try again; says how
- * many. */
+ * all that there may be: it fills what it has for one stream, if as much comes,
+ * before that can be stopped. If there are some, streams that found none try
+ * again; says how many. */
 unsigned mini_buffers_lend(struct mini_io_shard *io);
 /** A free buffer, or NULL. */
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io);
