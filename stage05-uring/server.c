@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
+/* With MINI_ACCEPT_SPREAD as many connections are on their way to their shard at
+ * a time: each takes as long as that needs to wake up. */
+#define ACCEPTORS 8
 /* Without descriptors or memory for a connection: look again after this. */
 #define PAUSE (10 * MINI_MS)
 
@@ -79,7 +82,7 @@ static MINI_POLL(connection) {
 
 /* ---- accepting ---- */
 
-/* One listening socket, and who takes connections from it. */
+/* Takes connections from a listening socket, one after the other. */
 struct mini_acceptor {
     struct mini_future future;
     struct mini_remote remote; /* the shard that it runs on */
@@ -159,10 +162,18 @@ static MINI_POLL(acceptor_poll) {
 
 /* ---- the server ---- */
 
+/* For the next acceptor: a socket of its own, or the first one's. */
+static int open_listener(struct mini_server *server) {
+    bool reuseport = server->options.accept == MINI_ACCEPT_REUSEPORT;
+    if (reuseport || server->count == 0)
+        return mini_listen(server->options.host, server->port, reuseport);
+    int fd = fcntl(server->acceptors[0].listener, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
 static int open_acceptor(struct mini_server *server, unsigned shard) {
     struct mini_acceptor *acceptor = &server->acceptors[server->count];
-    bool reuseport = server->options.accept == MINI_ACCEPT_REUSEPORT;
-    int fd = mini_listen(server->options.host, server->port, reuseport);
+    int fd = open_listener(server);
     if (fd < 0) return fd;
     (void)MINI_CALL(struct mini_acceptor, acceptor, acceptor_poll,
         .options = &server->options, .listener = fd);
@@ -175,7 +186,7 @@ static int open_acceptor(struct mini_server *server, unsigned shard) {
 int mini_server_open(
     struct mini_server *server, const struct mini_server_options *options) {
     bool spread = options->accept == MINI_ACCEPT_SPREAD;
-    unsigned count = spread ? 1 : mini_shard_count();
+    unsigned count = spread ? ACCEPTORS : mini_shard_count();
     *server = (struct mini_server){.options = *options, .port = options->port};
     server->acceptors = calloc(count, sizeof *server->acceptors);
     int error = server->acceptors ? 0 : -ENOMEM;

@@ -43,7 +43,7 @@ struct mini_server {
     struct mini_server_options options; /**< a copy */
     unsigned port; /**< the port it listens on, once it is open */
     unsigned count; /**< acceptors */
-    struct mini_acceptor *acceptors; /**< one a listening socket */
+    struct mini_acceptor *acceptors; /**< who take connections */
 };
 
 /** Opens a listening socket on HOST (NULL: 127.0.0.1) and PORT (0: a free one).

@@ -8750,7 +8750,7 @@ static void ten_thousand(unsigned shards, int count) {
 
     snprintf(variant, sizeof variant, "%d on %u shards", count, shards);
     /* a shard that sleeps in a poll(2) of thousands wakes slowly: too slowly to
-     * be handed one connection after the other */
+     * be handed thousands of connections */
     if (!on_uring() && shards > 1) {
         int shared = mini_listen(NULL, 0, true);
 
