@@ -177,8 +177,8 @@ static void wait(struct mini_executor *executor, uint64_t until) {
         spin(executor, until))
         return;
     if (mini_park_begin(executor)) {
-        watch_bell(io);
-        uint64_t ns = mini_time_left(executor, until);
+        watch_bell(io); /* if the ring was full, that has woken tasks */
+        uint64_t ns = executor->first ? 0 : mini_time_left(executor, until);
         io->backend->turn(io, io->bell.active ? ns : 0);
     }
     mini_park_end(executor);

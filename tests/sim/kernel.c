@@ -147,9 +147,11 @@ long sim_shutdown(struct object *o) {
 
 long sim_close(int fd) {
     struct object *o = sim_object(fd);
-    SIM_CHECK(o->users == 0, "closed while a request is under way: %d", fd);
+    SIM_CHECK(o->users == 0 || o->others > 0,
+        "closed while a request is under way: %d", fd);
     table[fd] = NULL;
     is_open--;
+    if (o->others > 0) return o->others--, 0;
     hang_up(o);
     for (; o->kind == LISTENER && o->count > 0; o->count--)
         o->backlog[o->count - 1]->count = 1, hang_up(o->backlog[o->count - 1]);
@@ -267,8 +269,11 @@ int __wrap_shutdown(int fd, int how) {
 int __wrap_close(int fd) { return as_call("close", fd, sim_close(fd)); }
 
 int __wrap_fcntl(int fd, int command, ...) {
-    sim_object(fd);
-    return command == F_GETFL ? O_RDWR : 0;
+    struct object *o = sim_object(fd);
+    if (command != F_DUPFD_CLOEXEC) return command == F_GETFL ? O_RDWR : 0;
+    int other = new_fd(o);
+    if (other >= 0) o->others++;
+    return as_call("dup", fd, other);
 }
 
 int __wrap_socket(int domain, int type, int protocol) {

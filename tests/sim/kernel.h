@@ -28,6 +28,7 @@ struct object {
     unsigned port;
     struct object *backlog[BACKLOG]; /* of a listener */
     unsigned users; /* requests of rings that are under way */
+    unsigned others; /* descriptors of it but the first */
 };
 
 struct object *sim_object(int fd);
