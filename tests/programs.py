@@ -755,7 +755,7 @@ def _():
                          for _ in range(4)]
                 require(all(echoes(peer) for peer in peers), "no echo")
                 for _ in range(20):  # we may have an echo before it knows
-                    said = dump(it, 4 + 3)
+                    said = dump(it, 4 + 2 + 8)  # peers, mains, acceptors
                     if said.count("> mini_recv_next\n") == 4:
                         break
                 for part in ("shard 0: ", "shard 1: ", "acceptor_poll > "):
