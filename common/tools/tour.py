@@ -9,6 +9,7 @@ The exit status is 0 only if all that was shown went well. What this machine
 forbids (io_uring, in many containers) is left out, and said.
 """
 
+import http.client
 import os
 import re
 import resource
@@ -18,8 +19,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import namedtuple
+from pathlib import Path
 
 sys.dont_write_bytecode = True
 
@@ -142,7 +145,8 @@ def run(command, wanted, **environment):
         say((late.stdout or b"").decode(errors="replace"))
         raise Failure(f"{name} still ran after {SECONDS} s") from None
     output = done.stdout.decode(errors="replace")
-    say(output)
+    if output:
+        say(output)
     if done.returncode != 0:
         raise Failure(f"{name} {status(done.returncode)}")
     must_have(name, output, wanted)
@@ -255,15 +259,14 @@ def on_each_backend(stage, shown):
 LISTENING = r"listening on ([\d.]+):(\d+) \((\w+)[^;]*; (\d+) shards?\)"
 
 
-def serve(stage, backend, shards):
-    """Start the echo server; it, and its port."""
+def serve(stage, backend, name, *options):
+    """Start a server; it, and its port."""
     service = Service(
-        [program(stage, "echo"), "--port", "0", "--shards", shards],
-        MINI_IO=backend)
+        [program(stage, name), "--port", "0", *options], MINI_IO=backend)
     try:
         match = service.wait_for(LISTENING, "where it listens")
         if match[3] != backend:
-            raise Failure(f"echo runs on {match[3]} in spite of MINI_IO")
+            raise Failure(f"{name} runs on {match[3]} in spite of MINI_IO")
     except BaseException:
         service.__exit__()
         raise
@@ -279,11 +282,43 @@ def load(stage, backend, port, connections, messages, size):
 
 def echo_small(stage, backend):
     say(f"echo over {backend}: a server and ten clients", 2)
-    service, port = serve(stage, backend, "2")
+    service, port = serve(stage, backend, "echo", "--shards", "2")
     with service:
         load(stage, backend, port, "10", "100", "64")
         service.end(-signal.SIGTERM)
     say("(killed: what to do with a signal comes in stage 6)")
+
+
+def copy(stage, backend):
+    say(f"copy over {backend}: many reads and writes in flight", 2)
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "from"), Path(folder, "to")
+        source.write_bytes(os.urandom(5_000_001))
+        run([program(stage, "copy"), str(source), str(target)], [],
+            MINI_IO=backend)
+        if source.read_bytes() != target.read_bytes():
+            raise Failure("the copy is not like what was copied")
+    say("(5,000,001 bytes, all the same)")
+
+
+def datagrams(stage, backend):
+    say(f"udp-echo over {backend}: a datagram there and back", 2)
+    service, port = serve(stage, backend, "udp-echo")
+    with service, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(SECONDS)
+        client.connect(("127.0.0.1", int(port)))
+        client.send(b"are you there?")
+        got = client.recv(100)
+        say(f"it answers '{got.decode(errors='replace')}'")
+        if got != b"are you there?":
+            raise Failure("udp-echo did not send back what it got")
+        service.end(-signal.SIGTERM)
+
+
+def sockets_and_files(stage, backend):
+    echo_small(stage, backend)
+    datagrams(stage, backend)
+    copy(stage, backend)
 
 
 def echo_to(port, count):
@@ -308,7 +343,7 @@ def echo_to(port, count):
 def echo_full(stage, backend):
     say(f"echo over {backend}: on all cores, under load, looked into, stopped",
         2)
-    service, port = serve(stage, backend, "0")
+    service, port = serve(stage, backend, "echo", "--shards", "0")
     with service:
         load(stage, backend, port, "500", "200", "512")
         sockets = echo_to(port, 2)
@@ -320,6 +355,31 @@ def echo_full(stage, backend):
             one.close()
         service.end(0)
     say("(ended gracefully, status 0)")
+
+
+def web(stage, backend):
+    """A browser's request takes the way through two of our servers."""
+    say(f"httpd over {backend}: this project's files, seen through forward", 2)
+    there, port = serve(stage, backend, "httpd", "--root", ".")
+    with there:
+        here, gate = serve(
+            stage, backend, "forward", "--to", f"127.0.0.1:{port}")
+        with here:
+            client = http.client.HTTPConnection(
+                "127.0.0.1", int(gate), timeout=SECONDS)
+            client.request("GET", "/README.md")
+            answer = client.getresponse()
+            say(f"GET /README.md: {answer.status}, {answer.length} bytes")
+            if answer.read() != (ROOT / "README.md").read_bytes():
+                raise Failure("the file is not what httpd was to send")
+            client.close()
+            here.end(0)
+        there.end(0)
+
+
+def servers(stage, backend):
+    echo_full(stage, backend)
+    web(stage, backend)
 
 
 def graceful(stage):
@@ -339,10 +399,10 @@ def tour_of(stage):
     for example in EXAMPLES.get(number(stage), []):
         show(stage, example)
     if number(stage) == "05":
-        return on_each_backend(stage, echo_small)
+        return on_each_backend(stage, sockets_and_files)
     if number(stage) == "06":
         graceful(stage)
-        return on_each_backend(stage, echo_full)
+        return on_each_backend(stage, servers)
     return None
 
 
