@@ -91,15 +91,12 @@ static void check_value(long found, long wanted, const char *what, int line) {
 }
 
 static pid_t fork_child(void) {
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-
     fflush(NULL);
     pid_t child = fork();
 
     check(child >= 0);
     if (child != 0) return child;
     in_child = true;
-    sigaction(SIGALRM, &standard, NULL); /* the watchdog is the parent's */
     alarm(MINI_TEST_SECONDS - 20);
     return child;
 }

@@ -97,7 +97,7 @@ static int run_child(void (*body)(void), char *text, size_t size) {
 
     if (child == 0) {
         for (int signal = 1; signal <= SIGNALS; signal++)
-            if (signal < 32 || signal >= SIGRTMIN)
+            if ((signal < 32 || signal >= SIGRTMIN) && signal != SIGALRM)
                 sigaction(signal, &standard, NULL);
         sigemptyset(&none);
         pthread_sigmask(SIG_SETMASK, &none, NULL);
