@@ -45,24 +45,26 @@
 struct mini_buffer;
 struct mini_offload;
 
-/** What can be done; the last by helper threads, the others by a backend. */
+/** What can be done. In groups, so that a comparison says which one it is in:
+ * those that wait for input, those that wait for room, those that do not wait,
+ * those that may block on a disk; and what helper threads do for any backend. */
 enum mini_op {
     MINI_OP_ACCEPT,
-    MINI_OP_CONNECT,
     MINI_OP_RECV,
     MINI_OP_RECV_LEASE, /**< recv into a buffer that is chosen when data comes */
     MINI_OP_RECVMSG,
+    MINI_OP_READABLE,
+    MINI_OP_READ,
+    MINI_OP_WRITE,
+    MINI_OP_CONNECT,
     MINI_OP_SEND,
     MINI_OP_SEND_ZC, /**< send from the buffer itself */
     MINI_OP_SENDMSG,
     MINI_OP_SENDFILE, /**< from SOURCE at OFFSET; io_uring: splice, via a pipe */
     MINI_OP_SHUTDOWN,
     MINI_OP_CLOSE,
-    MINI_OP_READ,
-    MINI_OP_WRITE,
-    MINI_OP_READABLE,
-    MINI_OP_OPENAT,
     MINI_OP_FSYNC,
+    MINI_OP_OPENAT,
     MINI_OP_STATX,
     MINI_OP_CALL /**< CALL(BUFFER) */
 };
@@ -75,7 +77,8 @@ enum mini_io_feature {
     MINI_SPLICE = 8 /**< splice: 5.7 */
 };
 
-/** An operation. */
+/** An operation. It has the four operands of a request in io_uring: descriptor,
+ * address, length, offset. They move on with what has been done. */
 struct mini_io {
     struct mini_future future;
     struct mini_task *task; /**< woken at the end */
@@ -88,7 +91,7 @@ struct mini_io {
     };
     union {
         void *buffer; /**< to be filled */
-        const void *from; /**< to be sent; an address; a path */
+        const void *from; /**< to be sent; a socket's address; a path */
         struct mini_buffer *newest; /**< of a stream: what came last */
         int source; /**< of sendfile: the file */
     };
@@ -168,69 +171,66 @@ const char *mini_io_describe(void);
 /** The poll function of every operation. */
 MINI_POLL(mini_io_step);
 
-/** For constructors: fills *SLOT with an operation and gives its future. */
-#define MINI_IO(slot, operation, ...) \
-    MINI_MAKE(slot, mini_io_step, .op = (operation), __VA_ARGS__)
+/** For constructors: fills *SLOT with an operation and gives its future. Behind
+ * the operands there may be members: `MINI_IO(slot, MINI_OP_READ, fd, buffer,
+ * length, offset, .all = true)`. */
+#define MINI_IO(slot, operation, descriptor, address, bytes, ...) \
+    MINI_MAKE(slot, mini_io_step, .op = (operation), .fd = (descriptor), \
+        .from = (address), .length = (bytes), .offset = __VA_ARGS__)
 
 /** Takes a connection off the listening socket FD; its descriptor, closed on
  * exec. */
 static inline struct mini_future *mini_accept(struct mini_io *slot, int fd) {
-    return MINI_IO(slot, MINI_OP_ACCEPT, .fd = fd);
+    return MINI_IO(slot, MINI_OP_ACCEPT, fd, NULL, 0, 0);
 }
 
 /** Connects FD to ADDRESS, which stays until READY; 0. */
 static inline struct mini_future *mini_connect(struct mini_io *slot, int fd,
     const struct sockaddr *address, socklen_t length) {
-    return MINI_IO(
-        slot, MINI_OP_CONNECT, .fd = fd, .from = address, .length = length);
+    return MINI_IO(slot, MINI_OP_CONNECT, fd, address, length, 0);
 }
 
 /** Receives up to LENGTH bytes; how many, 0 at the end of the stream. */
 static inline struct mini_future *mini_recv(
     struct mini_io *slot, int fd, void *buffer, size_t length) {
-    return MINI_IO(
-        slot, MINI_OP_RECV, .fd = fd, .buffer = buffer, .length = length);
+    return MINI_IO(slot, MINI_OP_RECV, fd, buffer, length, 0);
 }
 
 /** Sends up to LENGTH bytes; how many. -EPIPE instead of SIGPIPE. */
 static inline struct mini_future *mini_send(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_IO(
-        slot, MINI_OP_SEND, .fd = fd, .from = buffer, .length = length);
+    return MINI_IO(slot, MINI_OP_SEND, fd, buffer, length, 0);
 }
 
 /** Sends all of LENGTH bytes: LENGTH, or an errno; SLOT->done says how many went
  * out. Cancelled after the first byte it gives that count. */
 static inline struct mini_future *mini_send_all(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_IO(slot, MINI_OP_SEND, .fd = fd, .from = buffer,
-        .length = length, .all = true);
+    return MINI_IO(slot, MINI_OP_SEND, fd, buffer, length, 0, .all = true);
 }
 
 /** shutdown(2): HOW is SHUT_RD, SHUT_WR or SHUT_RDWR; 0. */
 static inline struct mini_future *mini_shutdown_socket(
     struct mini_io *slot, int fd, int how) {
-    return MINI_IO(slot, MINI_OP_SHUTDOWN, .fd = fd, .offset = how);
+    return MINI_IO(slot, MINI_OP_SHUTDOWN, fd, NULL, 0, how);
 }
 
 /** Closes FD; 0. Nothing may be under way on it. Await it shielded: cancelled
  * before its first poll it closes nothing. */
 static inline struct mini_future *mini_close(struct mini_io *slot, int fd) {
-    return MINI_IO(slot, MINI_OP_CLOSE, .fd = fd);
+    return MINI_IO(slot, MINI_OP_CLOSE, fd, NULL, 0, 0);
 }
 
 /** Reads up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
 static inline struct mini_future *mini_read(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
-    return MINI_IO(slot, MINI_OP_READ, .fd = fd, .buffer = buffer,
-        .length = length, .offset = offset);
+    return MINI_IO(slot, MINI_OP_READ, fd, buffer, length, offset);
 }
 
 /** Writes up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
 static inline struct mini_future *mini_write(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
-    return MINI_IO(slot, MINI_OP_WRITE, .fd = fd, .from = buffer,
-        .length = length, .offset = offset);
+    return MINI_IO(slot, MINI_OP_WRITE, fd, buffer, length, offset);
 }
 
 /** Sends up to LENGTH bytes without copying them: READY when the kernel is done
@@ -239,13 +239,12 @@ static inline struct mini_future *mini_write(struct mini_io *slot, int fd,
  * loopback, on a kernel before 6.2, and with poll(2). */
 static inline struct mini_future *mini_send_zc(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
-    return MINI_IO(
-        slot, MINI_OP_SEND_ZC, .fd = fd, .from = buffer, .length = length);
+    return MINI_IO(slot, MINI_OP_SEND_ZC, fd, buffer, length, 0);
 }
 
 /** Waits until FD has something to read, or an error or its end; 0. */
 static inline struct mini_future *mini_readable(struct mini_io *slot, int fd) {
-    return MINI_IO(slot, MINI_OP_READABLE, .fd = fd);
+    return MINI_IO(slot, MINI_OP_READABLE, fd, NULL, 0, 0);
 }
 
 /** Hands OPERATION, which has a task or a notify, to the backend. */
@@ -257,7 +256,9 @@ void mini_io_finish(struct mini_io *operation);
 /** Backends: OPERATION has come to RESULT; MORE: and goes on. */
 void mini_io_complete(struct mini_io *operation, long result, bool more);
 /** Whether OPERATION waits for its descriptor to have input; else: for room. */
-bool mini_io_receives(const struct mini_io *operation);
+static inline bool mini_io_receives(const struct mini_io *operation) {
+    return operation->op <= MINI_OP_READ;
+}
 /** Carries out OPERATION with a system call, on the calling thread; -EAGAIN:
  * its descriptor is not ready. */
 long mini_io_call(struct mini_io *operation);

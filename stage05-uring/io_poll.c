@@ -78,10 +78,9 @@ static long recv_lease(struct mini_io *io) {
 }
 
 static long call(struct mini_io *io) {
-    char *buffer = (char *)io->buffer + io->done;
-    size_t length = io->length - io->done;
+    void *buffer = io->buffer;
+    size_t length = io->length;
     bool here = io->offset < 0; /* where the descriptor stands */
-    int64_t offset = io->offset + (int64_t)io->done;
     switch ((enum mini_op)io->op) {
     case MINI_OP_ACCEPT: return mini_accept_fd(io->fd);
     case MINI_OP_CONNECT: return connected(io->fd);
@@ -99,14 +98,14 @@ static long call(struct mini_io *io) {
     case MINI_OP_CLOSE: return close(io->fd);
     case MINI_OP_READ:
         return here ? read(io->fd, buffer, length)
-                    : pread(io->fd, buffer, length, offset);
+                    : pread(io->fd, buffer, length, io->offset);
     case MINI_OP_WRITE: /* of a blocking pipe, ready means room for PIPE_BUF */
         if (here && length > PIPE_BUF) length = PIPE_BUF;
         return here ? write(io->fd, buffer, length)
-                    : pwrite(io->fd, buffer, length, offset);
+                    : pwrite(io->fd, buffer, length, io->offset);
     case MINI_OP_READABLE: return 0;
     case MINI_OP_OPENAT:
-        return openat(io->fd, io->from, (int)io->offset, (mode_t)io->length);
+        return openat(io->fd, io->from, (int)io->offset, (mode_t)length);
     case MINI_OP_FSYNC: return fsync(io->fd);
     case MINI_OP_STATX: return mini_statx_call(io);
     case MINI_OP_CALL: return io->call(io->buffer);
@@ -140,15 +139,13 @@ static bool is_of_files(struct mini_io *io) {
     if (io->op == MINI_OP_READ || io->op == MINI_OP_WRITE)
         return fstat(io->fd, &status) == 0 &&
             (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
-    return io->op == MINI_OP_OPENAT || io->op == MINI_OP_FSYNC ||
-        io->op == MINI_OP_STATX;
+    return io->op >= MINI_OP_FSYNC;
 }
 
 /* Tries at once what does not block. A read or write may, on a blocking
  * descriptor, so it waits; not for ever on one that is never ready for it. */
 static long begin(struct mini_io *io) {
-    bool waits = io->op == MINI_OP_READ || io->op == MINI_OP_WRITE ||
-        io->op == MINI_OP_READABLE;
+    bool waits = io->op >= MINI_OP_READABLE && io->op <= MINI_OP_WRITE;
     bool opens = io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT;
     if (!waits && !opens) return mini_io_call(io);
     int flags = fcntl(io->fd, F_GETFL);

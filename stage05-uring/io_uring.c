@@ -193,21 +193,15 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         return;
     }
     struct io_uring_sqe *sqe = get_sqe(io);
-    int fd = operation->fd, flags = (int)operation->offset;
-    uint64_t offset = (uint64_t)operation->offset;
-    if (operation->offset >= 0) offset += operation->done;
-    bool fixed = operation->fixed && uring->has_buffer;
-    mini_self->stats.fixed_buffers += fixed;
-    char *buffer = (char *)operation->buffer + operation->done;
-    size_t left = operation->length - operation->done;
-    unsigned length = left > INT_MAX ? INT_MAX : (unsigned)left;
+    int64_t at = operation->offset;
+    int fd = operation->fd, flags = (int)at;
+    void *buffer = operation->buffer;
+    size_t size = operation->length;
+    unsigned length = size > INT_MAX ? INT_MAX : (unsigned)size;
     switch ((enum mini_op)operation->op) {
     case MINI_OP_ACCEPT:
         io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
         if (operation->multishot) sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
-        break;
-    case MINI_OP_CONNECT:
-        io_uring_prep_connect(sqe, fd, operation->from, length);
         break;
     case MINI_OP_RECV: io_uring_prep_recv(sqe, fd, buffer, length, 0); break;
     case MINI_OP_RECV_LEASE:
@@ -216,12 +210,12 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
             sqe->len = 0; /* of the buffer, whatever that is */
             sqe->ioprio |= IORING_RECV_MULTISHOT;
         }
-        sqe->flags |= IOSQE_BUFFER_SELECT;
-        sqe->buf_group = 0;
+        sqe->flags |= IOSQE_BUFFER_SELECT; /* from group 0 */
         break;
-    case MINI_OP_RECVMSG:
-        io_uring_prep_recvmsg(sqe, fd, operation->buffer, 0);
-        break;
+    case MINI_OP_RECVMSG: io_uring_prep_recvmsg(sqe, fd, buffer, 0); break;
+    case MINI_OP_READ: io_uring_prep_read(sqe, fd, buffer, length, at); break;
+    case MINI_OP_WRITE: io_uring_prep_write(sqe, fd, buffer, length, at); break;
+    case MINI_OP_CONNECT: io_uring_prep_connect(sqe, fd, buffer, length); break;
     case MINI_OP_SEND_ZC:
         if (!(io->features & MINI_ZERO_COPY)) operation->copied = true;
         if (!operation->copied) {
@@ -233,39 +227,34 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         io_uring_prep_send(sqe, fd, buffer, length, MSG_NOSIGNAL);
         break;
     case MINI_OP_SENDMSG:
-        io_uring_prep_sendmsg(sqe, fd, operation->from, MSG_NOSIGNAL);
+        io_uring_prep_sendmsg(sqe, fd, buffer, MSG_NOSIGNAL);
         break;
     case MINI_OP_SENDFILE:
-        io_uring_prep_splice(sqe, operation->source, operation->offset, fd, -1,
-            length, SPLICE_F_MOVE);
+        io_uring_prep_splice(
+            sqe, operation->source, at, fd, -1, length, SPLICE_F_MOVE);
         break;
     case MINI_OP_SHUTDOWN: io_uring_prep_shutdown(sqe, fd, flags); break;
     case MINI_OP_CLOSE:
         if (is_fixed(uring, fd)) fix_file(io, fd, false);
         io_uring_prep_close(sqe, fd);
         break;
-    case MINI_OP_READ:
-        io_uring_prep_read(sqe, fd, buffer, length, offset);
-        if (fixed) sqe->opcode = IORING_OP_READ_FIXED; /* of buffer 0 */
-        break;
-    case MINI_OP_WRITE:
-        io_uring_prep_write(sqe, fd, buffer, length, offset);
-        if (fixed) sqe->opcode = IORING_OP_WRITE_FIXED;
-        break;
-    case MINI_OP_OPENAT:
-        io_uring_prep_openat(sqe, fd, operation->from, flags, length);
-        break;
     case MINI_OP_FSYNC: io_uring_prep_fsync(sqe, fd, 0); break;
+    case MINI_OP_OPENAT:
+        io_uring_prep_openat(sqe, fd, buffer, flags, length);
+        break;
     case MINI_OP_STATX:
-        flags = *(const char *)operation->from ? 0 : AT_EMPTY_PATH;
-        io_uring_prep_statx(sqe, fd, operation->from, flags, STATX_BASIC_STATS,
+        io_uring_prep_statx(sqe, fd, buffer, AT_EMPTY_PATH, STATX_BASIC_STATS,
             (void *)((struct mini_statx *)(void *)operation)->raw);
         break;
     case MINI_OP_READABLE:
     case MINI_OP_CALL: break; /* do not come here */
     }
-    if (is_fixed(uring, fd) && operation->op != MINI_OP_OPENAT &&
-        operation->op != MINI_OP_STATX) {
+    if (operation->fixed && uring->has_buffer) { /* which is buffer 0 */
+        bool reads = operation->op == MINI_OP_READ;
+        sqe->opcode = reads ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+        mini_self->stats.fixed_buffers++;
+    }
+    if (operation->op < MINI_OP_OPENAT && is_fixed(uring, fd)) {
         sqe->flags |= IOSQE_FIXED_FILE;
         mini_self->stats.fixed_files++;
     }

@@ -22,7 +22,8 @@
  * -ENOMEM if there is no helper and none can be started. */
 static inline struct mini_future *mini_offload(
     struct mini_io *slot, long (*fn)(void *arg), void *arg) {
-    return MINI_IO(slot, MINI_OP_CALL, .call = fn, .buffer = arg);
+    return MINI_MAKE(
+        slot, mini_io_step, .op = MINI_OP_CALL, .call = fn, .buffer = arg);
 }
 
 /** A backend's: has a helper carry out OPERATION, which would block here. */

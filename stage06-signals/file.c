@@ -24,8 +24,7 @@ int mini_fix_file(int fd, bool on) {
 
 struct mini_future *mini_statx(
     struct mini_statx *slot, int dir, const char *path) {
-    (void)MINI_IO(&slot->io, MINI_OP_STATX, .fd = dir, .from = path);
-    return &slot->io.future;
+    return MINI_IO(&slot->io, MINI_OP_STATX, dir, path, 0, 0);
 }
 
 long mini_statx_call(struct mini_io *operation) {
@@ -47,8 +46,8 @@ long mini_statx_call(struct mini_io *operation) {
 
 static struct mini_future *send_part(
     struct mini_send_file *self, int to, int from, int64_t at, size_t bytes) {
-    return MINI_IO(&self->io, MINI_OP_SENDFILE, .fd = to, .source = from,
-        .offset = at, .length = bytes);
+    return MINI_MAKE(&self->io, mini_io_step, .op = MINI_OP_SENDFILE, .fd = to,
+        .source = from, .offset = at, .length = bytes);
 }
 
 /* splice(2) wants a pipe on one side; sendfile(2), a socket that does not block.

@@ -23,44 +23,42 @@
  * descriptor. If cancelled too late, it is the result all the same. */
 static inline struct mini_future *mini_openat(
     struct mini_io *slot, int dir, const char *path, int flags, unsigned mode) {
-    return MINI_IO(slot, MINI_OP_OPENAT, .fd = dir, .from = path,
-        .offset = flags, .length = mode);
+    return MINI_IO(slot, MINI_OP_OPENAT, dir, path, mode, flags);
 }
 
 /** Waits until what was written to FD is on the disk; 0. */
 static inline struct mini_future *mini_fsync(struct mini_io *slot, int fd) {
-    return MINI_IO(slot, MINI_OP_FSYNC, .fd = fd);
+    return MINI_IO(slot, MINI_OP_FSYNC, fd, NULL, 0, 0);
 }
 
 /** Reads at OFFSET until there are LENGTH bytes: LENGTH, or less at the end of
  * the file, or an errno; SLOT->done says how many. OFFSET -1 as for mini_read. */
 static inline struct mini_future *mini_read_exact(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
-    return MINI_IO(slot, MINI_OP_READ, .fd = fd, .buffer = buffer,
-        .length = length, .offset = offset, .all = true);
+    return MINI_IO(slot, MINI_OP_READ, fd, buffer, length, offset, .all = true);
 }
 
 /** Writes all of LENGTH bytes at OFFSET: LENGTH, or an errno (-ENOSPC: the disk
  * is full); SLOT->done says how many. OFFSET -1 as for mini_write. */
 static inline struct mini_future *mini_write_all(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
-    return MINI_IO(slot, MINI_OP_WRITE, .fd = fd, .from = buffer,
-        .length = length, .offset = offset, .all = true);
+    return MINI_IO(
+        slot, MINI_OP_WRITE, fd, buffer, length, offset, .all = true);
 }
 
 /** mini_read into part of the buffer that mini_fix_buffer() has registered. What
  * lies outside of that may be -EFAULT. */
 static inline struct mini_future *mini_read_fixed(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
-    return MINI_IO(slot, MINI_OP_READ, .fd = fd, .buffer = buffer,
-        .length = length, .offset = offset, .fixed = true);
+    return MINI_IO(
+        slot, MINI_OP_READ, fd, buffer, length, offset, .fixed = true);
 }
 
 /** mini_write from part of that buffer. */
 static inline struct mini_future *mini_write_fixed(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
-    return MINI_IO(slot, MINI_OP_WRITE, .fd = fd, .from = buffer,
-        .length = length, .offset = offset, .fixed = true);
+    return MINI_IO(
+        slot, MINI_OP_WRITE, fd, buffer, length, offset, .fixed = true);
 }
 
 /** Makes BYTES from BASE on the calling shard's fixed buffer, instead of one it

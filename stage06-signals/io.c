@@ -52,20 +52,18 @@ void mini_io_complete(struct mini_io *operation, long result, bool more) {
     mini_wake(operation->task);
 }
 
-bool mini_io_receives(const struct mini_io *operation) {
-    return operation->op == MINI_OP_ACCEPT || operation->op == MINI_OP_RECV ||
-        operation->op == MINI_OP_RECV_LEASE ||
-        operation->op == MINI_OP_RECVMSG || operation->op == MINI_OP_READ ||
-        operation->op == MINI_OP_READABLE;
-}
-
 /* One part of all has come to an end: true if there is more to do, else the
  * result is what it all comes to. */
 static bool goes_on(struct mini_io *self, bool cancel) {
     long *result = &self->future.result;
     if (!self->all) return false;
-    if (*result > 0) self->done += (size_t)*result;
-    if (*result > 0 && self->done < self->length && !cancel) return true;
+    if (*result > 0) {
+        self->done += (size_t)*result;
+        self->length -= (size_t)*result;
+        self->buffer = (char *)self->buffer + *result;
+        if (self->offset >= 0) self->offset += *result;
+        if (self->length > 0 && !cancel) return true;
+    }
     if (*result >= 0 || (*result == -ECANCELED && self->done > 0))
         *result = (long)self->done;
     return false;

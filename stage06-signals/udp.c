@@ -21,7 +21,7 @@ struct mini_future *mini_send_to(struct mini_datagram *slot, int fd,
                                connected socket */
     memcpy(&slot->peer, address, address_length);
     describe(slot, buffer, length, address_length);
-    return MINI_IO(&slot->io, MINI_OP_SENDMSG, .fd = fd, .from = &slot->header);
+    return MINI_IO(&slot->io, MINI_OP_SENDMSG, fd, &slot->header, 0, 0);
 }
 
 /* What the kernel has written into the header, for those who ask. */
@@ -36,8 +36,7 @@ static MINI_POLL(recv_from_poll) {
 struct mini_future *mini_recv_from(
     struct mini_datagram *slot, int fd, void *buffer, size_t length) {
     describe(slot, buffer, length, sizeof slot->peer);
-    (void)MINI_IO(
-        &slot->io, MINI_OP_RECVMSG, .fd = fd, .buffer = &slot->header);
+    (void)MINI_IO(&slot->io, MINI_OP_RECVMSG, fd, &slot->header, 0, 0);
     slot->io.future.poll = recv_from_poll;
     return &slot->io.future;
 }
