@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIPE_BYTES 65536 /* what a pipe holds */
-
 int mini_fix_buffer(void *base, size_t bytes) {
     struct mini_io_shard *io = mini_self->io;
     return io->backend->fix_buffer ? io->backend->fix_buffer(io, base, bytes)
@@ -44,10 +42,26 @@ long mini_statx_call(struct mini_io *operation) {
 
 /* ---- from a file to a socket ---- */
 
-static struct mini_future *send_part(
-    struct mini_send_file *self, int to, int from, int64_t at, size_t bytes) {
-    return MINI_MAKE(&self->io, mini_io_step, .op = MINI_OP_SENDFILE, .fd = to,
-        .source = from, .offset = at, .length = bytes);
+/* From the file to the socket; with a pipe, first into that, then out of it. */
+static struct mini_future *next_part(struct mini_send_file *self) {
+    bool drains = self->piped > 0, fills = self->ends[0] >= 0 && !drains;
+    size_t left = drains ? self->piped : self->length - self->sent;
+    return MINI_MAKE(&self->io, mini_io_step, .op = MINI_OP_SENDFILE,
+        .fd = fills ? self->ends[1] : self->socket,
+        .source = drains ? self->ends[0] : self->file,
+        .offset = drains ? -1 : self->offset + (int64_t)self->sent,
+        .length = left < INT_MAX ? left : INT_MAX); /* more is -EINVAL */
+}
+
+static void note(struct mini_send_file *self, size_t bytes) {
+    if (self->io.fd != self->socket) {
+        self->piped = bytes;
+        return;
+    }
+    self->sent += bytes;
+    if (self->piped == 0) return;
+    self->piped -= bytes;
+    mini_self->stats.spliced += bytes;
 }
 
 /* splice(2) wants a pipe on one side; sendfile(2), a socket that does not block.
@@ -68,28 +82,9 @@ static MINI_POLL(send_file_poll) {
     MINI_BEGIN;
     future->result = open_way(self);
     while (MINI_RESULT >= 0 && self->sent < self->length) {
-        size_t left = self->length - self->sent;
-        int64_t at = self->offset + (int64_t)self->sent;
-        if (self->ends[0] < 0) {
-            if (left > INT_MAX) left = INT_MAX; /* or it is -EINVAL */
-            MINI_AWAIT(send_part(self, self->socket, self->file, at, left));
-            if (MINI_RESULT <= 0) break;
-            self->sent += (size_t)MINI_RESULT;
-            continue;
-        }
-        if (left > PIPE_BYTES) left = PIPE_BYTES;
-        MINI_AWAIT(send_part(self, self->ends[1], self->file, at, left));
+        MINI_AWAIT(next_part(self));
         if (MINI_RESULT <= 0) break;
-        self->piped = (size_t)MINI_RESULT;
-        while (self->piped > 0) {
-            MINI_AWAIT(
-                send_part(self, self->socket, self->ends[0], -1, self->piped));
-            if (MINI_RESULT <= 0) break;
-            self->piped -= (size_t)MINI_RESULT;
-            self->sent += (size_t)MINI_RESULT;
-            mini_self->stats.spliced += (uint64_t)MINI_RESULT;
-        }
-        if (self->piped > 0) break;
+        note(self, (size_t)MINI_RESULT);
     }
     if (self->ends[0] >= 0) close(self->ends[0]), close(self->ends[1]);
     if (MINI_RESULT == -ECANCELED && self->sent > 0) future->result = 0;
