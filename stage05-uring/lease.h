@@ -5,8 +5,9 @@
  *
  * A connection that waits needs no buffer. The shard has some; with io_uring the
  * kernel takes one from a ring when data is there. Who is given a buffer uses it
- * in place and gives it back, in any order. More are made when they are needed,
- * up to options.buffers: peers that send but never read may hold as many.
+ * in place and gives it back, in any order. There are options.buffers of them:
+ * peers that send but never read may hold as many. The address space for all is
+ * had at once; the system gives the memory of each when it is first used.
  *
  * - A buffer comes with an operation slot, to send what is in it: so an idle
  *   connection pays for neither.
@@ -31,29 +32,26 @@ struct mini_buffer {
     struct mini_io io; /**< for whoever has it */
     struct mini_buffer *next; /**< in a stream, or among those that are free */
     uint32_t length; /**< bytes received */
-    uint32_t id; /**< its number */
+    uint32_t id; /**< its index among all of the shard */
     char data[MINI_BUFFER_BYTES]; /**< what was received */
 };
 
 /** All buffers of one shard. */
 struct mini_buffers {
-    unsigned most; /**< as many as there may be */
-    unsigned made; /**< as many as there are: made when they are needed */
+    unsigned most; /**< as many as there are */
+    unsigned used; /**< of all, the first ones: who follows was never needed */
     unsigned lent; /**< as many as the kernel has, with a buffer ring */
-    struct mini_buffer **all; /**< by number */
-    struct mini_buffer *free; /**< those that nobody has, nor the kernel */
+    struct mini_buffer *free; /**< used ones that nobody has, nor the kernel */
     struct mini_list starved; /**< streams that found none */
+    struct mini_buffer all[]; /**< most of them */
 };
 
 /** Gives BUFFER back; streams that found none try again in the next turn. */
 void mini_lease_return(struct mini_buffer *buffer);
 
-/** Lets a shard have COUNT buffers (0: MINI_BUFFERS). 0, -EINVAL if COUNT is no
- * power of two up to 32768, or -ENOMEM. */
-int mini_buffers_init(struct mini_io_shard *io, unsigned count);
-/** Makes the first, if there is none yet. 0 or -ENOMEM. */
+/** Makes the shard's buffers, if it has none yet. 0 or -ENOMEM. */
 int mini_buffers_need(struct mini_io_shard *io);
-/** Frees them. */
+/** Frees them, if there are any. */
 void mini_buffers_destroy(struct mini_io_shard *io);
 /** Once a turn: with a buffer ring lends free buffers to the kernel, but half of
  * all that there may be: it fills what it has for one stream, if as much comes,

@@ -126,14 +126,13 @@ static int choose_backend(struct mini_io_shard *io) {
 }
 
 static int start(struct mini_executor *executor) {
+    unsigned buffers = executor->options.buffers;
+    if (buffers > 32768 || (buffers & (buffers - 1)) != 0) return -EINVAL;
     struct mini_io_shard *io = executor->io = calloc(1, sizeof *io);
     if (!io) return -ENOMEM;
     io->executor = executor;
-    int error = mini_buffers_init(io, executor->options.buffers);
-    if (error == 0) error = choose_backend(io);
-    if (error == 0) return 0;
-    mini_buffers_destroy(io);
-    free(io);
+    int error = choose_backend(io);
+    if (error < 0) free(io);
     return error;
 }
 
@@ -150,7 +149,7 @@ static void stop(struct mini_executor *executor) {
 static unsigned turn(struct mini_executor *executor) {
     unsigned work = 0;
     if (executor->io->offload) work += mini_offload_turn(executor->io);
-    if (executor->io->buffers->made) work += mini_buffers_lend(executor->io);
+    if (executor->io->buffers) work += mini_buffers_lend(executor->io);
     if (!executor->first && !executor->options.virtual_clock &&
         !executor->io->spins)
         return work;

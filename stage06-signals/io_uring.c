@@ -282,7 +282,7 @@ static void take_statx(struct mini_io *operation) {
 static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
     struct io_uring_cqe *cqe) {
     struct mini_buffer *buffer =
-        io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
+        &io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
     io->buffers->lent--; /* the next turn makes up for it */
     if (cqe->res > 0)
         mini_buffer_filled(operation, buffer, (size_t)cqe->res);

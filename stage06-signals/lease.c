@@ -4,56 +4,36 @@
 
 #include <stdlib.h>
 
-int mini_buffers_init(struct mini_io_shard *io, unsigned count) {
-    if (count == 0) count = MINI_BUFFERS;
-    if (count > 32768 || (count & (count - 1)) != 0) return -EINVAL;
-    io->buffers = calloc(1, sizeof *io->buffers);
+int mini_buffers_need(struct mini_io_shard *io) {
+    size_t wish = io->executor->options.buffers;
+    size_t most = wish ? wish : MINI_BUFFERS;
+    if (io->buffers) return 0;
+    io->buffers = calloc(
+        1, sizeof(struct mini_buffers) + most * sizeof(struct mini_buffer));
     if (!io->buffers) return -ENOMEM;
-    io->buffers->most = count;
+    io->buffers->most = (unsigned)most;
     mini_list_init(&io->buffers->starved);
+    mini_buffers_lend(io);
     return 0;
 }
 
-void mini_buffers_destroy(struct mini_io_shard *io) {
-    if (!io->buffers) return;
-    while (io->buffers->made > 0) free(io->buffers->all[--io->buffers->made]);
-    free(io->buffers->all);
-    free(io->buffers);
-}
+void mini_buffers_destroy(struct mini_io_shard *io) { free(io->buffers); }
 
 void mini_buffer_put(struct mini_io_shard *io, struct mini_buffer *buffer) {
     buffer->next = io->buffers->free;
     io->buffers->free = buffer;
 }
 
-static struct mini_buffer *make_buffer(struct mini_buffers *buffers) {
-    if (!buffers->all)
-        buffers->all = calloc(buffers->most, sizeof(struct mini_buffer *));
-    if (!buffers->all || buffers->made == buffers->most) return NULL;
-    struct mini_buffer *buffer = malloc(sizeof *buffer);
+struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
+    struct mini_buffers *buffers = io->buffers;
+    struct mini_buffer *buffer = buffers->free;
     if (buffer) {
-        buffer->id = buffers->made;
-        buffers->all[buffers->made++] = buffer;
-    } else if (buffers->made > 0) {
-        buffers->most = buffers->made; /* there is no memory for more */
+        buffers->free = buffer->next;
+    } else if (buffers->used < buffers->most) {
+        buffer = &buffers->all[buffers->used];
+        buffer->id = buffers->used++;
     }
     return buffer;
-}
-
-struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
-    struct mini_buffer *buffer = io->buffers->free;
-    if (!buffer) return make_buffer(io->buffers);
-    io->buffers->free = buffer->next;
-    return buffer;
-}
-
-int mini_buffers_need(struct mini_io_shard *io) {
-    if (io->buffers->made > 0) return 0;
-    struct mini_buffer *first = make_buffer(io->buffers);
-    if (!first) return -ENOMEM;
-    mini_buffer_put(io, first);
-    mini_buffers_lend(io);
-    return 0;
 }
 
 /* A stream's buffers are a ring of links: its newest, behind that the oldest. */
@@ -90,7 +70,7 @@ static unsigned try_again(struct mini_list *line) {
 /* Whether nobody can be given one before one comes back. */
 static bool are_exhausted(struct mini_buffers *buffers) {
     return buffers->lent == 0 && !buffers->free &&
-        buffers->made == buffers->most;
+        buffers->used == buffers->most;
 }
 
 unsigned mini_buffers_lend(struct mini_io_shard *io) {
