@@ -24,20 +24,23 @@
 
 #include <liburing.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define SQ_ENTRIES 256
 #define CQ_ENTRIES 4096
 #define FIXED_FILES 1024 /* descriptors below this can be registered */
 #define ERESTARTSYS 512 /* splice's EINTR: the kernel forgets to translate it */
+#define PAGE 4096
 #define REPORT_USAGE 8 /* IORING_SEND_ZC_REPORT_USAGE, from liburing 2.4 on */
 
 struct uring {
     struct io_uring ring;
-    struct io_uring_buf_ring *buffers; /* with MINI_BUFFER_RING */
     bool has_files; /* a table of them is registered */
     bool has_buffer; /* for fixed reads and writes */
     bool fixed[FIXED_FILES]; /* by descriptor */
+    /* With MINI_BUFFER_RING: the ring of those that are lent. */
+    _Alignas(PAGE) struct io_uring_buf lent[MINI_BUFFERS_LENT];
 };
 
 /* ---- set up ---- */
@@ -79,49 +82,44 @@ static unsigned probe(struct io_uring *ring) {
     return features & ~mini_io_without;
 }
 
-/* 0 also if the kernel will not have it: then there is none. */
-static int open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
-    size_t bytes = MINI_BUFFERS_LENT * sizeof(struct io_uring_buf); /* pages */
-    if (!(io->features & MINI_BUFFER_RING)) return 0;
-    uring->buffers = aligned_alloc(4096, bytes);
-    if (!uring->buffers) return -ENOMEM;
+/* If the kernel will not have it, there is none. */
+static void open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
     struct io_uring_buf_reg registration = {
-        .ring_addr = (uintptr_t)uring->buffers,
-        .ring_entries = MINI_BUFFERS_LENT};
-    io_uring_buf_ring_init(uring->buffers);
-    if (io_uring_register_buf_ring(&uring->ring, &registration, 0) < 0)
+        .ring_addr = (uintptr_t)uring->lent, .ring_entries = MINI_BUFFERS_LENT};
+    if (io->features & MINI_BUFFER_RING &&
+        io_uring_register_buf_ring(&uring->ring, &registration, 0) < 0)
         io->features &= ~(unsigned)MINI_BUFFER_RING;
-    return 0;
 }
 
 static void fini(struct mini_io_shard *io) {
     struct uring *uring = io->state;
     io_uring_queue_exit(&uring->ring);
-    free(uring->buffers);
     free(uring);
 }
 
 static int init(struct mini_io_shard *io) {
-    struct uring *uring = io->state = calloc(1, sizeof *uring);
-    int error = uring ? open_ring(&uring->ring) : -ENOMEM;
+    struct uring *uring = io->state = aligned_alloc(PAGE, sizeof *uring);
+    if (!uring) return -ENOMEM;
+    memset(uring, 0, sizeof *uring);
+    int error = open_ring(&uring->ring);
     if (error < 0) {
         free(uring);
         return error;
     }
     io->features = probe(&uring->ring);
-    error = open_buffer_ring(io, uring);
-    if (error < 0) fini(io);
-    return error;
+    open_buffer_ring(io, uring);
+    return 0;
 }
 
 /* ---- what is registered ---- */
 
 static void lend(struct mini_io_shard *io, struct mini_buffer *buffer) {
     struct uring *uring = io->state;
-    io_uring_buf_ring_add(uring->buffers, buffer->data, MINI_BUFFER_BYTES,
+    struct io_uring_buf_ring *ring = (void *)uring->lent;
+    io_uring_buf_ring_add(ring, buffer->data, MINI_BUFFER_BYTES,
         (unsigned short)buffer->id, io_uring_buf_ring_mask(MINI_BUFFERS_LENT),
         0);
-    io_uring_buf_ring_advance(uring->buffers, 1);
+    io_uring_buf_ring_advance(ring, 1);
 }
 
 /* A descriptor's place in the table is its number. */
