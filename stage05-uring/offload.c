@@ -12,7 +12,7 @@
 struct helper {
     struct mini_spsc jobs; /* to it; NULL: go home */
     struct mini_spsc done; /* from it */
-    struct mini_parker parker; /* where it sleeps */
+    struct mini_bell bell; /* rung for each job */
     struct mini_parker *owner; /* where its shard sleeps */
     pthread_t thread;
     bool busy; /* the shard's: it has a job */
@@ -24,48 +24,44 @@ struct mini_offload {
     struct helper helpers[HELPERS];
 };
 
-/* From the push on the receiver may find the item without being rung. */
-static void hand(
-    struct mini_spsc *ring, void *item, struct mini_parker *receiver) {
-    mini_spsc_push(ring, item);
-    mini_spsc_announce(&ring->tail);
-    mini_parker_ring(receiver);
-}
-
 /* ---- on a helper's thread ---- */
 
-static void sleep_until_rung(struct helper *self) {
-    struct pollfd fd = {.fd = self->parker.bell.wait_fd, .events = POLLIN};
-    atomic_store(&self->parker.sleeping, true);
-    if (mini_spsc_count(&self->jobs) == 0 && /* the second look */
-        mini_poll_fds(&fd, 1, MINI_FOREVER) > 0)
-        mini_bell_clear(&self->parker.bell);
-    atomic_store(&self->parker.sleeping, false);
-}
-
+/* Who is given a job has none, so it sleeps, or is about to: its bell is rung
+ * each time. It is cleared before the look: a ring that comes later stays. */
 static void *help(void *argument) {
     struct helper *self = argument;
+    struct pollfd bell = {.fd = self->bell.wait_fd, .events = POLLIN};
     void *job;
     for (;;) {
-        while (!mini_spsc_pop(&self->jobs, &job)) sleep_until_rung(self);
+        while (!mini_spsc_pop(&self->jobs, &job)) {
+            mini_poll_fds(&bell, 1, MINI_FOREVER);
+            mini_bell_clear(&self->bell);
+        }
         struct mini_io *operation = job;
         if (!operation) return NULL;
         operation->future.result = mini_io_call(operation);
-        hand(&self->done, operation, self->owner);
+        mini_spsc_push(&self->done, operation);
+        mini_spsc_announce(&self->done.tail);
+        mini_parker_ring(self->owner);
     }
 }
 
 /* ---- on the shard's ---- */
 
+static void hand(struct helper *helper, void *job) {
+    mini_spsc_push(&helper->jobs, job);
+    mini_bell_ring(&helper->bell);
+}
+
 static void close_helper(struct helper *helper) {
     mini_spsc_destroy(&helper->jobs);
     mini_spsc_destroy(&helper->done);
-    mini_bell_close(&helper->parker.bell);
+    mini_bell_close(&helper->bell);
 }
 
 static int add_helper(struct mini_io_shard *io) {
     struct helper *helper = &io->offload->helpers[io->offload->count];
-    int error = mini_bell_open(&helper->parker.bell);
+    int error = mini_bell_open(&helper->bell);
     if (error < 0) return error;
     helper->owner = &io->executor->parker;
     error = mini_spsc_init(&helper->jobs, 1);
@@ -90,9 +86,8 @@ static void hand_out(struct mini_offload *offload) {
     while (
         !mini_list_empty(&offload->line) && (helper = idle_helper(offload))) {
         helper->busy = true;
-        hand(&helper->jobs,
-            MINI_CONTAINER(mini_list_pop(&offload->line), struct mini_io, link),
-            &helper->parker);
+        struct mini_list *next = mini_list_pop(&offload->line);
+        hand(helper, MINI_CONTAINER(next, struct mini_io, link));
     }
 }
 
@@ -144,7 +139,7 @@ unsigned mini_offload_turn(struct mini_io_shard *io) {
 void mini_offload_destroy(struct mini_io_shard *io) {
     for (unsigned i = 0; io->offload && i < io->offload->count; i++) {
         struct helper *helper = &io->offload->helpers[i];
-        hand(&helper->jobs, NULL, &helper->parker);
+        hand(helper, NULL);
         pthread_join(helper->thread, NULL);
         close_helper(helper);
     }

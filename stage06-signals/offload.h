@@ -7,7 +7,8 @@
  * - A shard has up to 4 helpers, started when the first is needed. One call each:
  *   further ones wait in line.
  * - A job goes to its helper through stage 3's ring and comes back through
- *   another; each side rings the other by the protocol of park.h.
+ *   another. Who has none sleeps until its doorbell is rung; the shard may be
+ *   awake, so it is rung by the protocol of park.h.
  * - Cancel takes a call that waits out of the line: -ECANCELED. One that runs
  *   cannot be stopped: its result is awaited.
  *
