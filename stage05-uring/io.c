@@ -131,6 +131,7 @@ static int start(struct mini_executor *executor) {
     struct mini_io_shard *io = executor->io = calloc(1, sizeof *io);
     if (!io) return -ENOMEM;
     io->executor = executor;
+    mini_list_init(&io->jobs);
     int error = choose_backend(io);
     if (error < 0) free(io);
     return error;
@@ -148,7 +149,7 @@ static void stop(struct mini_executor *executor) {
 /* With nothing runnable, the wait that follows does it with one system call. */
 static unsigned turn(struct mini_executor *executor) {
     unsigned work = 0;
-    if (executor->io->offload) work += mini_offload_turn(executor->io);
+    if (executor->io->helper_count) work += mini_offload_turn(executor->io);
     if (executor->io->buffers) work += mini_buffers_lend(executor->io);
     if (!executor->first && !executor->options.virtual_clock &&
         !executor->io->spins)

@@ -43,7 +43,10 @@
 #include <sys/types.h>
 
 struct mini_buffer;
-struct mini_offload;
+struct mini_helper;
+
+/** Most helper threads of a shard. */
+#define MINI_HELPERS 4
 
 /** What can be done. In groups, so that a comparison says which one it is in:
  * those that wait for input, those that wait for room, those that do not wait,
@@ -148,7 +151,9 @@ struct mini_io_shard {
     struct mini_io bell; /**< sees the doorbell while the shard sleeps */
     unsigned features; /**< of enum mini_io_feature */
     bool spins; /**< looks for completions although it could wait for them */
-    struct mini_offload *offload; /**< helper threads, once there are any */
+    struct mini_list jobs; /**< operations that wait for a helper thread */
+    struct mini_helper *helpers[MINI_HELPERS]; /**< those there are */
+    unsigned helper_count; /**< how many that is */
     struct mini_buffers *buffers; /**< to be leased, once there are any */
 };
 

@@ -5,11 +5,9 @@
 #include "spsc.h"
 
 #include <pthread.h>
-#include <string.h>
+#include <stdlib.h>
 
-#define HELPERS 4
-
-struct helper {
+struct mini_helper {
     struct mini_spsc jobs; /* to it; NULL: go home */
     struct mini_spsc done; /* from it */
     struct mini_bell bell; /* rung for each job */
@@ -18,18 +16,12 @@ struct helper {
     bool busy; /* the shard's: it has a job */
 };
 
-struct mini_offload {
-    struct mini_list line; /* operations that wait for a helper */
-    unsigned count; /* helpers that there are */
-    struct helper helpers[HELPERS];
-};
-
 /* ---- on a helper's thread ---- */
 
 /* Who is given a job has none, so it sleeps, or is about to: its bell is rung
  * each time. It is cleared before the look: a ring that comes later stays. */
 static void *help(void *argument) {
-    struct helper *self = argument;
+    struct mini_helper *self = argument;
     struct pollfd bell = {.fd = self->bell.wait_fd, .events = POLLIN};
     void *job;
     for (;;) {
@@ -48,71 +40,65 @@ static void *help(void *argument) {
 
 /* ---- on the shard's ---- */
 
-static void hand(struct helper *helper, void *job) {
+static void hand(struct mini_helper *helper, void *job) {
     mini_spsc_push(&helper->jobs, job);
     mini_bell_ring(&helper->bell);
 }
 
-static void close_helper(struct helper *helper) {
+static void free_helper(struct mini_helper *helper) {
     mini_spsc_destroy(&helper->jobs);
     mini_spsc_destroy(&helper->done);
     mini_bell_close(&helper->bell);
+    free(helper);
 }
 
 static int add_helper(struct mini_io_shard *io) {
-    struct helper *helper = &io->offload->helpers[io->offload->count];
+    struct mini_helper *helper = aligned_alloc(MINI_CACHE_LINE, sizeof *helper);
+    if (!helper) return -ENOMEM;
+    *helper = (struct mini_helper){.owner = &io->executor->parker};
     int error = mini_bell_open(&helper->bell);
-    if (error < 0) return error;
-    helper->owner = &io->executor->parker;
+    if (error < 0) {
+        free(helper);
+        return error;
+    }
     error = mini_spsc_init(&helper->jobs, 1);
     if (mini_spsc_init(&helper->done, 1) < 0) error = -ENOMEM;
     if (error == 0)
         error = -pthread_create(&helper->thread, NULL, help, helper);
     if (error < 0)
-        close_helper(helper);
+        free_helper(helper);
     else
-        io->offload->count++;
+        io->helpers[io->helper_count++] = helper;
     return error;
 }
 
-static struct helper *idle_helper(struct mini_offload *offload) {
-    for (unsigned i = 0; i < offload->count; i++)
-        if (!offload->helpers[i].busy) return &offload->helpers[i];
+static struct mini_helper *idle_helper(struct mini_io_shard *io) {
+    for (unsigned i = 0; i < io->helper_count; i++)
+        if (!io->helpers[i]->busy) return io->helpers[i];
     return NULL;
 }
 
-static void hand_out(struct mini_offload *offload) {
-    struct helper *helper;
-    while (
-        !mini_list_empty(&offload->line) && (helper = idle_helper(offload))) {
+static void hand_out(struct mini_io_shard *io) {
+    struct mini_helper *helper;
+    while (!mini_list_empty(&io->jobs) && (helper = idle_helper(io))) {
+        struct mini_list *next = mini_list_pop(&io->jobs);
         helper->busy = true;
-        struct mini_list *next = mini_list_pop(&offload->line);
         hand(helper, MINI_CONTAINER(next, struct mini_io, link));
     }
 }
 
-static int create(struct mini_io_shard *io) {
-    if (io->offload) return 0;
-    io->offload = aligned_alloc(MINI_CACHE_LINE, sizeof *io->offload);
-    if (!io->offload) return -ENOMEM;
-    memset(io->offload, 0, sizeof *io->offload);
-    mini_list_init(&io->offload->line);
-    return 0;
-}
-
 void mini_offload_start(struct mini_io_shard *io, struct mini_io *operation) {
-    int error = create(io);
-    if (error == 0 && io->offload->count < HELPERS && !idle_helper(io->offload))
+    int error = 0;
+    if (!idle_helper(io) && io->helper_count < MINI_HELPERS)
         error = add_helper(io);
-    if (!io->offload || io->offload->count == 0) {
+    if (io->helper_count == 0) {
         mini_io_complete(operation, error, false);
         return;
     }
     operation->offloaded = true;
-    operation->link = (struct mini_list){0};
     mini_self->stats.offloads++;
-    mini_list_push(&io->offload->line, &operation->link);
-    hand_out(io->offload);
+    mini_list_push(&io->jobs, &operation->link);
+    hand_out(io);
 }
 
 void mini_offload_stop(struct mini_io *operation) {
@@ -124,24 +110,22 @@ void mini_offload_stop(struct mini_io *operation) {
 unsigned mini_offload_turn(struct mini_io_shard *io) {
     unsigned completed = 0;
     void *job = NULL;
-    for (unsigned i = 0; i < io->offload->count; i++)
-        if (mini_spsc_count(&io->offload->helpers[i].done) > 0) {
-            mini_spsc_pop(&io->offload->helpers[i].done, &job);
-            struct mini_io *operation = job;
-            io->offload->helpers[i].busy = false;
-            mini_io_complete(operation, operation->future.result, false);
-            completed++;
-        }
-    if (completed > 0) hand_out(io->offload);
+    for (unsigned i = 0; i < io->helper_count; i++) {
+        if (mini_spsc_count(&io->helpers[i]->done) == 0) continue;
+        mini_spsc_pop(&io->helpers[i]->done, &job);
+        struct mini_io *operation = job;
+        io->helpers[i]->busy = false;
+        mini_io_complete(operation, operation->future.result, false);
+        completed++;
+    }
+    if (completed > 0) hand_out(io);
     return completed;
 }
 
 void mini_offload_destroy(struct mini_io_shard *io) {
-    for (unsigned i = 0; io->offload && i < io->offload->count; i++) {
-        struct helper *helper = &io->offload->helpers[i];
-        hand(helper, NULL);
-        pthread_join(helper->thread, NULL);
-        close_helper(helper);
+    for (unsigned i = 0; i < io->helper_count; i++) {
+        hand(io->helpers[i], NULL);
+        pthread_join(io->helpers[i]->thread, NULL);
+        free_helper(io->helpers[i]);
     }
-    free(io->offload);
 }
