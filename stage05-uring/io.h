@@ -256,8 +256,6 @@ static inline struct mini_future *mini_readable(struct mini_io *slot, int fd) {
 void mini_io_start(struct mini_io *operation);
 /** Asks the backend, once, to stop OPERATION, which is active. */
 void mini_io_stop(struct mini_io *operation);
-/** For a row's stop: stops OPERATION and waits until the backend has let go. */
-void mini_io_finish(struct mini_io *operation);
 /** Backends: OPERATION has come to RESULT; MORE: and goes on. */
 void mini_io_complete(struct mini_io *operation, long result, bool more);
 /** Whether OPERATION waits for its descriptor to have input; else: for room. */

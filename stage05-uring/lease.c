@@ -19,11 +19,6 @@ int mini_buffers_need(struct mini_io_shard *io) {
 
 void mini_buffers_destroy(struct mini_io_shard *io) { free(io->buffers); }
 
-void mini_buffer_put(struct mini_io_shard *io, struct mini_buffer *buffer) {
-    buffer->next = io->buffers->free;
-    io->buffers->free = buffer;
-}
-
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
     struct mini_buffers *buffers = io->buffers;
     struct mini_buffer *buffer = buffers->free;
@@ -49,7 +44,9 @@ void mini_buffer_filled(
 }
 
 void mini_lease_return(struct mini_buffer *buffer) {
-    mini_buffer_put(mini_self->io, buffer);
+    struct mini_buffers *buffers = mini_self->io->buffers;
+    buffer->next = buffers->free;
+    buffers->free = buffer;
 }
 
 /* All that found none, not one for each buffer: the first may have nothing to

@@ -60,8 +60,6 @@ void mini_buffers_destroy(struct mini_io_shard *io);
 unsigned mini_buffers_lend(struct mini_io_shard *io);
 /** A free buffer, or NULL. */
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io);
-/** Takes back one that was not needed; nobody tries again for it. */
-void mini_buffer_put(struct mini_io_shard *io, struct mini_buffer *buffer);
 /** Backends: LENGTH bytes in BUFFER have come for OPERATION, which is about to
  * complete. */
 void mini_buffer_filled(

@@ -33,12 +33,6 @@ void mini_io_stop(struct mini_io *operation) {
         mini_self->io->backend->stop(mini_self->io, operation);
 }
 
-void mini_io_finish(struct mini_io *operation) {
-    struct mini_io_shard *io = mini_self->io;
-    if (operation->active) mini_io_stop(operation);
-    while (operation->active) io->backend->turn(io, MINI_FOREVER);
-}
-
 void mini_io_complete(struct mini_io *operation, long result, bool more) {
     if (!more) {
         operation->active = false;
@@ -139,7 +133,8 @@ static int start(struct mini_executor *executor) {
 
 static void stop(struct mini_executor *executor) {
     struct mini_io_shard *io = executor->io;
-    mini_io_finish(&io->bell);
+    if (io->bell.active) mini_io_stop(&io->bell);
+    while (io->bell.active) io->backend->turn(io, MINI_FOREVER);
     mini_offload_destroy(io);
     io->backend->fini(io);
     mini_buffers_destroy(io);

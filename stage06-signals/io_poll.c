@@ -73,7 +73,7 @@ static long recv_lease(struct mini_io *io) {
     if (got > 0)
         mini_buffer_filled(io, buffer, (size_t)got);
     else
-        mini_buffer_put(mini_self->io, buffer);
+        mini_lease_return(buffer);
     return got;
 }
 

@@ -285,7 +285,7 @@ static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
     if (cqe->res > 0)
         mini_buffer_filled(operation, buffer, (size_t)cqe->res);
     else
-        mini_buffer_put(io, buffer);
+        mini_lease_return(buffer);
 }
 
 /* A send_zc has two completions: its result and, later, the kernel's word that

@@ -108,7 +108,7 @@ BREAKAGES = [
      "    again |= must_copy(operation, result) ||",
      "    (void)must_copy;\n    again |="),
     ("a buffer that came with no bytes is not taken back", 5, "io_uring.c",
-     "    else\n        mini_buffer_put(io, buffer);\n", ""),
+     "    else\n        mini_lease_return(buffer);\n", ""),
     ("the end of a stream does not give its leases back", 5, "stream.c",
      "    while (self->io.done > 0) mini_lease_return(take_oldest(&self->io));\n",
      ""),
