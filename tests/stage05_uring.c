@@ -1832,6 +1832,7 @@ static mini_poll cut_short_script(
         s->sum += (long)drain(s->fd[0], s->sum);
     }
     MINI_AWAIT(mini_sleep(&s->sleep, MINI_MS));
+    MINI_AWAIT(mini_readable(&s->io[1], s->fd[0])); /* there is room again */
     NOTE(ended(&s->io[0].future));
     mini_cancel(s->task[0]);
     MINI_AWAIT(mini_join(&s->join, s->task[0]));
