@@ -59,7 +59,8 @@ CFLAGS = ("-O1 -Wno-error -Werror=int-conversion"
           " -Werror=incompatible-pointer-types")
 ONE_TEST = 60  # seconds that one test may take, a sanitizer's twice that
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for all there is
-INTERLEAVED = ("spsc.h", "park.c", "channel.c")  # by tests/interleave
+# by tests/interleave
+INTERLEAVED = ("spsc.h", "park.c", "channel.c", "smp.c")
 NOTICED, MISSED, EQUIVALENT = "noticed", "missed", "equivalent"
 SAME, NO_PROGRAM = "the same code", "do not compile"
 FATES = (NOTICED, MISSED, EQUIVALENT, SAME, NO_PROGRAM)
