@@ -4387,6 +4387,7 @@ static void *judge(void *argument) {
         if (ioctl(self->listener, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0)
             continue; /* it was interrupted */
         unsigned n = self->count++;
+        int sent;
 
         if (self->hurry || self->shorten || self->without || self->with)
             meddle(self);
@@ -4399,7 +4400,9 @@ static void *judge(void *argument) {
             answer.error = -self->errors[n % COUNT_OF(self->errors)];
         else
             answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-        ioctl(self->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+        do sent = ioctl(self->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+        while (sent != 0 && errno == EINTR); /* or it waits for ever */
+        if (sent != 0) self->count--; /* interrupted: that call comes again */
     }
     return NULL;
 }
