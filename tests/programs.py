@@ -1219,8 +1219,8 @@ def _(backend):
         require(ask(it.port, request("/ten.txt"))[0] == 200, "no answer")
         before = open_files(it.process) + 16  # helpers' bells
         with contextlib.ExitStack() as stack:
-            silent, slow, late, deaf = (
-                stack.enter_context(connect(it.port)) for _ in range(4))
+            silent, late, deaf = (
+                stack.enter_context(connect(it.port)) for _ in range(3))
             late.sendall(request("/hello") + b"GET /hel")
             deaf.sendall(request("/big.bin"))
             for _ in range(40):
@@ -1229,6 +1229,7 @@ def _(backend):
                 reset.sendall(request("/big.bin"))
                 require(reset.recv(1000), "no answer")
                 reset.close()  # in the middle of the body
+            slow = stack.enter_context(connect(it.port))
             started = time.monotonic()
             with contextlib.suppress(ConnectionError):
                 for byte in request("/hello", "A: " + "b" * 1000):

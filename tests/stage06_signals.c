@@ -940,6 +940,7 @@ struct work {
     uint64_t time; /* that the work takes */
     uint64_t clean; /* that the clean-up takes */
     struct work_log *log;
+    atomic_uint *begun; /* how many are at work, if not NULL */
 };
 
 struct work_log {
@@ -950,6 +951,7 @@ static mini_poll work(struct mini_future *future, struct mini_context cx) {
     struct work *self = MINI_SELF(struct work);
 
     MINI_BEGIN;
+    if (self->begun) atomic_fetch_add(self->begun, 1);
     MINI_AWAIT(mini_sleep(&self->sleep, self->time));
     self->log->result = MINI_RESULT;
     self->log->ended = (long)(mini_now() / MINI_MS);
@@ -1025,6 +1027,7 @@ struct far_ending {
     struct work there[MAX_SHARDS];
     struct mini_remote remote[MAX_SHARDS];
     struct work_log log[MAX_SHARDS];
+    atomic_uint begun;
     struct mini_event event;
     struct mini_wait wait;
     struct mini_sleep sleep;
@@ -1047,11 +1050,12 @@ static mini_poll far_ending(
     MINI_BEGIN;
     for (unsigned i = 0; i < mini_shard_count(); i++) {
         self->there[i] = MINI_FRAME(struct work, work, .time = self->time,
-            .clean = MINI_MS, .log = &self->log[i]);
+            .clean = MINI_MS, .log = &self->log[i], .begun = &self->begun);
         mini_detach(background(
             mini_spawn_on(&self->remote[i], i, &self->there[i].future)));
     }
-    MINI_AWAIT(mini_sleep(&self->sleep, 5 * MINI_MS));
+    while (self->begun < mini_shard_count())
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
     if (self->ending.signal)
         send_self(self->ending.signal);
     else

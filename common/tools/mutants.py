@@ -16,8 +16,9 @@ A breakage (a mutant) changes one place of one file: a condition is negated, a
 bound moved by one, a statement or a wake left out, a memory order made weaker.
 The stage is copied to a directory of its own, so nothing here is touched; each
 mutant is built there, and the tests run: those of the stage that has the file
-first, then the others, on every I/O backend there is. A mutant is noticed if a
-test fails, crashes, or takes many times as long as on the original.
+first, then the others, on every I/O backend there is; if all is well, with
+AddressSanitizer, too. A mutant is noticed if a test fails, crashes, or takes
+many times as long as on the original.
 
 A weaker memory order is another matter: on one machine it may never show. So
 it is put before ThreadSanitizer, and before tests/interleave where that is, not
@@ -59,7 +60,8 @@ CFLAGS = ("-O1 -Wno-error -Werror=int-conversion"
           " -Werror=incompatible-pointer-types")
 ONE_TEST = 60  # seconds that one test may take, a sanitizer's twice that
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for all there is
-INTERLEAVED = ("spsc.h", "park.c", "channel.c")  # by tests/interleave
+# by tests/interleave
+INTERLEAVED = ("spsc.h", "park.c", "channel.c", "smp.c")
 NOTICED, MISSED, EQUIVALENT = "noticed", "missed", "equivalent"
 SAME, NO_PROGRAM = "the same code", "do not compile"
 FATES = (NOTICED, MISSED, EQUIVALENT, SAME, NO_PROGRAM)
@@ -212,7 +214,7 @@ class Workshop:
 
     def passes(self, program, seconds, output=subprocess.DEVNULL):
         """Runs a test program in a group of its own, which ends with it."""
-        sanitized = "/build/tsan/" in str(program.path)
+        sanitized = program.path.parent.name in ("asan", "tsan")
         env = dict(suite.ENVIRONMENT)
         if program.backend:
             env["MINI_IO"] = program.backend
@@ -270,7 +272,7 @@ class Workshop:
         if (variant, self.numbers[-1]) not in self.programs:
             return ""
         numbers = sorted(self.numbers, key=lambda n: (n < first, n))
-        if variant:  # what came before it does not meet it on two threads
+        if variant == "tsan":  # who came before does not meet it on two threads
             numbers = [n for n in numbers if n >= first]
         for number in numbers:
             for program in self.programs.get((variant, number), ()):
@@ -283,14 +285,8 @@ class Workshop:
         program = self.root / "tests/interleave/run.py"
         if not program.exists() or mutant.file.name not in INTERLEAVED:
             return True
-        command = [sys.executable, program, "--stage", self.stage]
-        known = subprocess.run(command + ["--list"], text=True,
-                               stdout=subprocess.PIPE).stdout
-        names = re.search(r"^scenarios:(.*)$", known, re.M)
-        if not names:
-            stop(f"no scenarios in {program}: {known}")
         process = subprocess.Popen(
-            command + ["--only", ",".join(names[1].split())],
+            [sys.executable, program, "--stage", self.stage, "--hold"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=suite.ENVIRONMENT, start_new_session=True)
         try:
@@ -318,9 +314,23 @@ class Workshop:
             by = self.run_tests("", first)
             if not by and not self.interleavings(mutant):
                 by = "interleavings"
+            if not by:
+                by = self.try_memory(target, original, first)
             return (NOTICED if by else MISSED), by
         finally:
             target.write_text(original)
+
+    def try_memory(self, target, original, first):
+        """Whether it touches memory that it should not: few do, so
+        AddressSanitizer's turn comes last, and only if it is needed."""
+        if ("asan", self.numbers[-1]) not in self.programs:
+            broken = read(target)
+            target.write_text(original)
+            self.prepare("asan")
+            target.write_text(broken)
+        if self.make("asan", "tests").returncode != 0:
+            return ""
+        return self.run_tests("asan", first)
 
     def try_order(self, mutant, first):
         if not self.interleavings(mutant):

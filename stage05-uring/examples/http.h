@@ -42,10 +42,11 @@ static inline long head_length(const char *text, size_t length) {
 
 /* No NUL, so that C's strings hold all of it, and no CR that ends no line. */
 static inline bool is_text(const char *text, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        bool crlf = (c == '\r' && text[i + 1] == '\n') || c == '\n';
-        if ((c < ' ' && c != '\t' && !crlf) || c == 127) return false;
+    for (const char *end = text + length; text < end; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c >= ' ' && c != 127) continue;
+        if (c != '\t' && c != '\n' && (c != '\r' || text[1] != '\n'))
+            return false;
     }
     return true;
 }

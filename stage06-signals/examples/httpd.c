@@ -13,9 +13,7 @@
 
 #include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -169,29 +167,49 @@ static const char *date(void) {
     return text;
 }
 
-__attribute__((format(printf, 2, 3))) static void add(
-    struct conn *self, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    self->filled += (size_t)vsnprintf(
-        self->out + self->filled, OUT_BYTES - self->filled, format, arguments);
-    va_end(arguments);
+static void add(struct conn *self, const char *text) {
+    self->filled = (size_t)(stpcpy(self->out + self->filled, text) - self->out);
 }
 
-/* Into OUT, which has HEAD_BYTES of room. */
+static void add_number(struct conn *self, uint64_t number) {
+    char text[21], *first = text + sizeof text - 1;
+    *first = '\0';
+    do {
+        *--first = (char)('0' + number % 10);
+    } while ((number /= 10) > 0);
+    add(self, first);
+}
+
+static void add_range(struct conn *self, const struct answer *answer) {
+    add(self, "Content-Range: bytes ");
+    if (answer->status == 416) {
+        add(self, "*");
+    } else {
+        add_number(self, answer->first);
+        add(self, "-");
+        add_number(self, answer->first + answer->length - 1);
+    }
+    add(self, "/");
+    add_number(self, answer->size);
+    add(self, "\r\n");
+}
+
+/* Into OUT, which has HEAD_BYTES of room. By hand: to print all of it takes ten
+ * times as long, as long as the rest of the program. */
 static void add_head(struct conn *self, const struct answer *answer) {
-    add(self,
-        "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %s\r\n"
-        "Content-Length: %" PRIu64 "\r\n",
-        answer->status, reason(answer->status), date(), answer->type,
-        answer->length);
+    add(self, "HTTP/1.1 ");
+    add_number(self, (uint64_t)answer->status);
+    add(self, " ");
+    add(self, reason(answer->status));
+    add(self, "\r\nDate: ");
+    add(self, date());
+    add(self, "\r\nContent-Type: ");
+    add(self, answer->type);
+    add(self, "\r\nContent-Length: ");
+    add_number(self, answer->length);
+    add(self, "\r\n");
     if (answer->file >= 0) add(self, "Accept-Ranges: bytes\r\n");
-    if (answer->status == 206)
-        add(self,
-            "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n",
-            answer->first, answer->first + answer->length - 1, answer->size);
-    if (answer->status == 416)
-        add(self, "Content-Range: bytes */%" PRIu64 "\r\n", answer->size);
+    if (answer->status == 206 || answer->status == 416) add_range(self, answer);
     if (answer->status == 405) add(self, "Allow: GET, HEAD\r\n");
     if (self->last)
         add(self, "Connection: close\r\n");
@@ -261,7 +279,10 @@ static MINI_POLL(answer) {
     if (!has_room(self)) MINI_AWAIT(flush(conn));
     if (MINI_RESULT < 0) goto end;
     add_head(conn, self);
-    if (self->file < 0 && !request->head) add(conn, "%s\n", self->body);
+    if (self->file < 0 && !request->head) {
+        add(conn, self->body);
+        add(conn, "\n");
+    }
     if (self->file < 0 || request->head) goto end;
     if (self->length <= SMALL) {
         MINI_AWAIT(

@@ -34,8 +34,9 @@ static inline enum mini_accept_policy option_accept(
 
 /* For scripts and people: from now on peers are heard. */
 static inline void say_listening(const char *host, unsigned port) {
-    printf("listening on %s:%u (%s; %u shards)\n", host, port,
-        mini_io_describe(), mini_shard_count());
+    unsigned shards = mini_shard_count();
+    printf("listening on %s:%u (%s; %u shard%s)\n", host, port,
+        mini_io_describe(), shards, shards == 1 ? "" : "s");
     fflush(stdout);
 }
 

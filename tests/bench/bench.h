@@ -86,13 +86,20 @@ static inline void bench_print(struct bench *bench) {
         (unsigned long long)bench->ops);
 }
 
-/* Pins the calling thread to the INDEX-th CPU the program may use. */
+/* The CPUs the program may use: read before a thread is pinned. The first thread
+ * has then one, and who asked for the process's would be told that. */
+static cpu_set_t bench_cpus;
+
+__attribute__((constructor)) static void bench_read_cpus(void) {
+    sched_getaffinity(0, sizeof bench_cpus, &bench_cpus);
+}
+
+/* Pins the calling thread to the INDEX-th of them. */
 static inline void bench_pin(int index) {
-    cpu_set_t all, one;
-    sched_getaffinity(getpid(), sizeof all, &all);
+    cpu_set_t one;
     CPU_ZERO(&one);
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &all) && index-- == 0) CPU_SET(cpu, &one);
+        if (CPU_ISSET(cpu, &bench_cpus) && index-- == 0) CPU_SET(cpu, &one);
     if (CPU_COUNT(&one))
         pthread_setaffinity_np(pthread_self(), sizeof one, &one);
 }

@@ -74,5 +74,9 @@ void model_name(const void *address, const char *name);
 void model_require(bool condition, const char *what);
 /* In a thread: waits until the atomic *WORD is VALUE; orders nothing. */
 void model_wait(const void *word, int value);
+/* While it is ON there is one order only: a thread goes on until it cannot, and
+ * each load takes the newest message. For what is not the scenario's concern;
+ * these steps are not printed. */
+void model_calm(bool on);
 /* In a thread: which one it is, from 0. */
 int model_thread(void);

@@ -21,7 +21,9 @@ static int place_of(const struct operation *next) {
     struct place *place = &places[i];
     if (i == place_count) {
         place_count++;
-        *place = (struct place){.address = next->address, .newest = -1};
+        memset(place, 0, offsetof(struct place, messages));
+        place->address = next->address;
+        place->newest = -1;
     } else if (place->messages[place->newest].value == value) {
         return i;
     } /* else it was plainly initialised again */
@@ -42,12 +44,17 @@ static void unite(struct set *set, const struct set *other) {
     for (int i = 0; i < STEPS / 64; i++) set->words[i] |= other->words[i];
 }
 
-/* SET, and all that must come before one in it. */
+/* SET, and all that must come before one in it. What comes before one that does
+ * need not be added again. */
 static struct set with_earlier(const struct set *set) {
-    struct set all = *set;
-    for (int w = 0; w < STEPS / 64; w++)
-        for (uint64_t left = set->words[w]; left; left &= left - 1)
-            unite(&all, &earlier[w * 64 + __builtin_ctzll(left)]);
+    struct set all = *set, before = {0};
+    for (int w = STEPS / 64 - 1; w >= 0; w--)
+        for (uint64_t left; (left = set->words[w] & ~before.words[w]);) {
+            int step = w * 64 + 63 - __builtin_clzll(left);
+            unite(&before, &earlier[step]);
+            insert(&before, step);
+        }
+    unite(&all, &before);
     return all;
 }
 
@@ -148,7 +155,7 @@ void make_step(struct thread *thread, int message) {
     if (next->bytes < 8) value &= (UINT64_C(1) << 8 * next->bytes) - 1;
     steps[step_count++] = (struct step){(int)(thread - threads), message,
         place->newest, *next, taken->value, value,
-        place->messages[place->newest].value, reads, writes};
+        place->messages[place->newest].value, reads, writes, calm};
     if (reads && message > view->message[index])
         view->message[index] = (uint8_t)message;
     if (reads && acquires(order)) join(view, &taken->view);
@@ -172,7 +179,7 @@ void make_step(struct thread *thread, int message) {
         if (reads) join(&sent->view, &taken->view); /* release sequence */
         memcpy((void *)(uintptr_t)next->address, &value, next->bytes);
     }
-    view->clock[thread - threads]++;
+    place->accessed[thread - threads] = view->clock[thread - threads]++;
     thread->result = taken->value;
     thread->last_pc = writes ? NULL : next->pc;
     thread->last_place = index;

@@ -15,7 +15,7 @@
 
 #define PLACES 64 /* atomics that one execution uses */
 #define MESSAGES 100 /* stores to one of them */
-#define STEPS 256 /* steps of one execution: more is no end in sight */
+#define STEPS 512 /* steps of one execution: more is no end in sight */
 #define STACK (64 << 10) /* bytes of a thread's stack */
 
 enum order { RELAXED, CONSUME, ACQUIRE, RELEASE, ACQ_REL, SEQ_CST };
@@ -43,6 +43,7 @@ struct place {
     const void *address;
     int newest; /* index of its last message */
     struct set seq_cst; /* steps at it */
+    uint16_t accessed[THREADS]; /* by each thread, by its clock */
     struct message messages[MESSAGES];
 };
 
@@ -73,7 +74,7 @@ struct step { /* one that was made, for the report */
     int thread, message, newest;
     struct operation operation;
     uint64_t read, written, newest_value;
-    bool reads, writes;
+    bool reads, writes, calm;
 };
 
 /* The execution under way. */
@@ -85,6 +86,7 @@ extern struct place places[PLACES];
 extern int place_count;
 extern struct step steps[STEPS];
 extern int step_count;
+extern bool calm; /* see model_calm */
 extern unsigned executions; /* so far */
 extern char failure[300]; /* why it is wrong; "" it is not */
 extern char stacks[THREADS][STACK];
@@ -98,6 +100,7 @@ uint64_t mix(uint64_t hash, uint64_t value);
 /* Of plain.c. The first is for an atomic access. */
 void check_access(const void *address, const void *pc);
 void plain_access(const void *address, bool writes, const void *pc);
+void check_end(const char *start, const char *end); /* of this memory */
 void forget_plain(void);
 void forget_blocks(void);
 

@@ -22,7 +22,7 @@ static size_t setup_allocated;
 
 /* ---- what else the code calls ---- */
 
-void *model_alloc(size_t bytes) {
+void *model_malloc(size_t bytes) {
     size_t *used = current ? &current->allocated : &setup_allocated;
     char *heap = heaps[current ? current - threads : THREADS];
     char *block = heap + *used + 64; /* before it: its size */
@@ -32,20 +32,38 @@ void *model_alloc(size_t bytes) {
     return block;
 }
 void *model_calloc(size_t count, size_t bytes) {
-    return memset(model_alloc(count * bytes), 0, count * bytes);
+    return memset(model_malloc(count * bytes), 0, count * bytes);
 }
 void *model_aligned_alloc(size_t alignment, size_t bytes) {
     (void)alignment; /* it is 64, or smaller */
-    return model_alloc(bytes);
+    return model_malloc(bytes);
+}
+
+/* No atomic in memory that ends may be accessed but before that. */
+void check_end(const char *start, const char *end) {
+    for (int i = 0; i < place_count; i++) {
+        const char *at = places[i].address;
+        for (int t = 0; t < thread_count && at >= start && at < end; t++)
+            if (&threads[t] != current &&
+                places[i].accessed[t] > current->view.clock[t]) {
+                snprintf(failure, sizeof failure,
+                    "%s gives back %s, and nothing says that %s is done with "
+                    "it",
+                    current->name, name_of(at), threads[t].name);
+                fail();
+            }
+    }
 }
 
 /* Freed memory is not used again, so whoever still accesses it is found. */
 void model_free(void *block) {
     if (!block || !current) return;
+    const char *end =
+        (char *)block + *(size_t *)(void *)((char *)block - sizeof(size_t));
+    check_end(block, end);
     limit(freed_count < BLOCKS, "BLOCKS");
     freed[freed_count].start = block;
-    freed[freed_count++].end =
-        (char *)block + *(size_t *)(void *)((char *)block - sizeof(size_t));
+    freed[freed_count++].end = end;
 }
 
 _Noreturn void model_abort(void) {

@@ -41,7 +41,10 @@ static const char *value_name(uint64_t value, unsigned bytes) {
     static int turn;
     char *text = buffers[turn++ % 4];
     if (bytes == 1) return value ? "true" : "false";
-    if (bytes == 8 && value > 0x400000 && value < UINT64_MAX / 2) {
+    if (bytes == 8 && value >> 32 && value < UINT64_MAX / 2)
+        snprintf(text, sizeof buffers[0], "%u<<32 + %u",
+            (unsigned)(value >> 32), (unsigned)value);
+    else if (bytes == 8 && value > 0x400000 && value < UINT64_MAX / 2) {
         /* "receiver.sleeping" is at the start of "receiver" */
         const char *name = name_of((const void *)(uintptr_t)value);
         snprintf(
@@ -80,5 +83,6 @@ static void print_step(int number, const struct step *step) {
 }
 
 void print_steps(void) {
-    for (int i = 0; i < step_count; i++) print_step(i + 1, &steps[i]);
+    for (int i = 0; i < step_count; i++)
+        if (!steps[i].calm) print_step(i + 1, &steps[i]);
 }

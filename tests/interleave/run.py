@@ -7,12 +7,14 @@
     run.py --hold              the scenarios alone; --only park,again: these
     run.py --weak announce     one weakening, and what it leads to, step by step
     run.py --list              the names of all
-    run.py --stage DIR         the code in DIR, not that of stage 3
+    run.py --stage DIR         the code in DIR, with the scenarios for it
 
-A weakening is a deliberate mistake: a memory order made weaker, a step left
-out, two steps exchanged. The code must hold in every scenario, and with each
-weakening it must not; one that changes nothing is named as redundant below,
-with the reason. checker.h says how it works, and what it leaves out.
+The code is that of stage 3, with scenarios.c, and that of stage 4, with
+shards.c. A weakening is a deliberate mistake: a memory order made weaker, a
+step left out, two steps exchanged. The code must hold in every scenario, and
+with each weakening it must not; an order that may be weaker stands in
+tests/equivalent/, with the reason. checker.h says how it works, and what it
+leaves out.
 
 The exit status is 0 if all is so, 1 if not, 2 if it could not be tried.
 """
@@ -30,12 +32,16 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-SUBJECTS = ["spsc.h", "park.c", "channel.c"]  # whose memory orders are tried
+sys.path.insert(0, str(ROOT / "common/tools"))
+from breakages import mutants_of
+from mutants import equivalents, reason
+
 CC = "gcc"  # clang's calls have other names
-SLOW = ["both", "refused", "bells", "closer"]  # scenarios of some seconds
+# Scenarios of some seconds, tried last.
+SLOW = ["both", "refused", "bells", "closer", "call", "end"]
 
 # name: file, what stands there, what is put in its place.
-MISTAKES = {
+RING_MISTAKES = {
     "announce": ("channel.c", "mini_spsc_announce(&channel->ring.tail);", ""),
     "announce-head": (
         "channel.c", "mini_spsc_announce(&channel->ring.head);", ""),
@@ -96,122 +102,128 @@ MISTAKES = {
         "        mini_channel_try_recv(self->channel, &self->item);\n"
         "    if (answer == -EAGAIN) {"),
 }
-# Tried in `make check`, each in the scenario that shows it.
-QUICK = {"announce": "park", "second-look": "park", "relaxed-put": "ring1",
-         "put-anyway": "ring1", "leave-in-haste": "park",
-         "notify-once": "closer"}
-
-# Where a weaker order would do: its line of code, the orders, the reason. They
-# stay seq_cst in the code, for that is the order one need not argue about.
-REDUNDANT = {
-    "if (atomic_load_explicit(slot, memory_order_acquire) != ring->slots)": (
-        "relaxed", "all that is taken over is the slot itself, and to one "
-        "place each side's accesses are in order"),
-    "atomic_store_explicit(slot, ring->slots, memory_order_release);": (
-        "relaxed", "the same, seen from the other side"),
-    "!atomic_exchange(&parker->sleeping, false))": (
-        "acq_rel relaxed",
-        "the load before it is the look; this decides who of many rings"),
-    "atomic_store(&executor->parker.sleeping, false);": (
-        "release relaxed",
-        "who still reads true finds false by the exchange, and does not ring"),
-    "waiter == BUSY || !atomic_compare_exchange_weak(end, &waiter, BUSY));": (
-        "acq_rel relaxed",
-        "the load before it is the look; a waiter found asleep is known by "
-        "that"),
-    "atomic_store(end, waiter);": (
-        "release", "who looks meanwhile finds BUSY, and looks again"),
-    "if (atomic_load(&channel->closed)) return -EPIPE;": (
-        "acquire relaxed", "a sender about to sleep looks again, in look()"),
-    "bool closed = atomic_load(&channel->closed); /* before the last look */": (
-        "acquire", "so does a receiver; but what came before the close must "
-        "be seen"),
-    "while (!atomic_compare_exchange_weak(self->end, &ours, NULL))": (
-        "acq_rel", "whoever still finds a waiter there must exchange it, and "
-        "cannot"),
+SHARD_MISTAKES = {
+    "not-told": (
+        "smp.c", "smp->count)\n        mini_smp_tell_all(here->smp);",
+        "smp->count)\n        (void)here;"),
+    "tell-then-change": (
+        "smp.c",
+        "    atomic_fetch_add(&smp->news, 1); "
+        "/* what a second look will find */\n"
+        "    for (unsigned i = 0; i < smp->count; i++) "
+        "mini_smp_ring(&smp->shards[i]);",
+        "    for (unsigned i = 0; i < smp->count; i++) "
+        "mini_smp_ring(&smp->shards[i]);\n"
+        "    atomic_fetch_add(&smp->news, 1);"),
+    "heard-then-not-idle": (
+        "smp.c",
+        "    mini_smp_not_idle(here); "
+        "/* before it counts as having heard them */\n"
+        "    atomic_store(&here->news_seen, news);",
+        "    atomic_store(&here->news_seen, news);\n"
+        "    mini_smp_not_idle(here);"),
+    "popped-then-not-idle": (
+        "message.c",
+        "        mini_smp_not_idle(here);\n"
+        "        executor->stats.messages += count;\n"
+        "        for (void *message = NULL; count > 0; count--) {\n"
+        "            mini_spsc_pop(&lane->ring, &message);",
+        "        executor->stats.messages += count;\n"
+        "        for (void *message = NULL; count > 0; count--) {\n"
+        "            mini_spsc_pop(&lane->ring, &message);\n"
+        "            mini_smp_not_idle(here);"),
+    "idle-then-look": (
+        "smp.c", "!nothing_on_the_way(smp) ||", ""),
+    "counted-once": (
+        "smp.c",
+        "!atomic_compare_exchange_strong(\n"
+        "            &smp->idle, &before, before + WOKEN - 1))\n"
+        "        return;",
+        "atomic_fetch_add(&smp->idle, WOKEN - 1) % WOKEN == 0)\n"
+        "        return;"),
+    "stays-counted": (
+        "smp.c",
+        "!atomic_compare_exchange_strong(\n"
+        "            &smp->idle, &before, before + WOKEN - 1))\n"
+        "        return;\n"
+        "    here->is_idle = false;",
+        "atomic_load(&smp->idle) != before)\n"
+        "        return;"),
+    "announce-message": (
+        "message.c", "mini_spsc_announce(&lane->ring.tail);", ""),
+    "no-last-meeting": ("smp.c", "meet(smp, 2);", ""),
+    "no-parker": (
+        "smp.c", "    atomic_store(&here->parker, &executor->parker);\n", ""),
 }
-
-OPERATION = re.compile(r"\batomic_(load|store|exchange|fetch_add|"
-                       r"compare_exchange_(?:weak|strong))(_explicit)?\(")
-LOAD, STORE, BOTH = ["acquire"], ["release"], ["acq_rel"]
-WEAKER = {"load": LOAD, "store": STORE}
-
-
-def closing(text, start):
-    """Where the parenthesis closes that opens before START."""
-    depth = 1
-    for i in range(start, len(text)):
-        depth += {"(": 1, ")": -1}.get(text[i], 0)
-        if depth == 0:
-            return i
-    raise ValueError("unbalanced parentheses")
-
-
-def blank(text):
-    return re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text,
-                  flags=re.DOTALL)
-
-
-def weaker_orders(stage, name):
-    """Every atomic operation of a file with each weaker memory order."""
-    text = (stage / name).read_text()
-    code = blank(text)
-    found = {}
-    for match in OPERATION.finditer(code):
-        operation, explicit = match[1], match[2]
-        end = closing(code, match.end())
-        inside = text[match.end():end]
-        order = "seq_cst"
-        if explicit:
-            order = re.search(r"memory_order_(\w+)\s*$", inside)[1]
-            inside = inside[:inside.rindex(",")]
-        middle = WEAKER.get(operation, BOTH)
-        orders = {"seq_cst": middle + ["relaxed"], "relaxed": []}.get(
-            order, ["relaxed"])
-        line = code.count("\n", 0, match.start()) + 1
-        for weaker in orders:
-            orders_given = f", memory_order_{weaker}"
-            if operation.startswith("compare"):
-                fails = "acquire" if weaker == "acq_rel" else "relaxed"
-                orders_given += f", memory_order_{fails}"
-            changed = (text[:match.start()]
-                       + f"atomic_{operation}_explicit({inside}{orders_given}"
-                       + text[end:])
-            key = f"{name}:{line}:{weaker}"
-            while key in found:
-                key += "'"
-            found[key] = (name, changed, text.splitlines()[line - 1].strip(),
-                          weaker)
-    return found
-
-
-def weakenings(stage):
-    """name: (file, its changed text, line of code, order)."""
-    found = {}
-    for name, (file, old, new) in MISTAKES.items():
-        text = (stage / file).read_text()
-        if text.count(old) == 1:
-            found[name] = (file, text.replace(old, new), "", name)
-        else:
-            print(f"{name:22} does not apply: {file} has changed")
-    for file in SUBJECTS:
-        found.update(weaker_orders(stage, file))
-    return found
 
 
 class Trouble(Exception):
     """It cannot be tried."""
 
 
+class Part:
+    """What is tried of one stage."""
+
+    def __init__(self, stage, scenarios, mistakes, quick, files):
+        self.stage = ROOT / stage
+        self.scenarios = scenarios  # the file that has them
+        self.mistakes = mistakes
+        self.quick = quick  # tried in `make check`, in the scenario that shows
+        self.files = files  # whose memory orders are tried
+
+    def names(self):
+        text = (HERE / self.scenarios).read_text()
+        names = re.findall(r'^    \{"(\w+)", "', text, re.MULTILINE)
+        return sorted(names, key=lambda name: name in SLOW)
+
+    def weakenings(self):
+        """name: (file, its changed text, line of code, why it does no harm)."""
+        found = {}
+        for name, (file, old, new) in self.mistakes.items():
+            text = (self.stage / file).read_text()
+            if text.count(old) != 1:
+                raise Trouble(f"{name} does not apply: {file} has changed")
+            found[name] = (file, text.replace(old, new), "", None)
+        harmless = equivalents(self.stage.name[5:7])
+        for file in self.files:
+            text = (self.stage / file).read_text()
+            for mutant in mutants_of(self.stage / file):
+                if mutant.kind == "order":
+                    order = ORDER.search(mutant.text)[1]
+                    name = f"{file}:{mutant.line}:{order}"
+                    while name in found:
+                        name += "'"
+                    changed = (text[:mutant.start] + mutant.text
+                               + text[mutant.end:])
+                    found[name] = (file, changed, mutant.old,
+                                   reason(harmless, mutant))
+        return found
+
+
+ORDER = re.compile(r"memory_order_(\w+)(?:, memory_order_\w+)?\)?\s*$")
+PARTS = [
+    Part("stage03-spsc", "scenarios.c", RING_MISTAKES,
+         {"announce": "park", "second-look": "park", "relaxed-put": "ring1",
+          "put-anyway": "ring1", "leave-in-haste": "park",
+          "notify-once": "closer"}, ["spsc.h", "park.c", "channel.c"]),
+    Part("stage04-smp", "shards.c", SHARD_MISTAKES,
+         {"tell-then-change": "wait", "no-last-meeting": "thread"},
+         ["smp.c"]),
+]
+
+
 class Workshop:
     """Compiles the stage with the checker, and what is changed again."""
 
-    def __init__(self, stage, folder):
-        self.stage, self.folder = stage, Path(folder)
-        self.sources = sorted(stage.glob("*.c")) + sorted(HERE.glob("*.c"))
+    def __init__(self, part, folder):
+        self.stage, self.folder = part.stage, Path(folder)
+        self.scenarios = [part.scenarios, "platform.c"]
+        others = {p.scenarios for p in PARTS} - {part.scenarios}
+        self.sources = sorted(self.stage.glob("*.c")) + sorted(
+            s for s in HERE.glob("*.c") if s.name not in others)
         self.original = self.folder / "original"
         self.original.mkdir()
-        self.compile(self.original, stage, self.sources)
+        self.compile(self.original, self.stage, self.sources)
         self.link(self.original, self.original)
 
     def compile(self, build, stage, sources):
@@ -224,7 +236,7 @@ class Workshop:
     def object(self, build, stage, source):
         flags = ["-std=gnu11", "-D_GNU_SOURCE", "-g", "-fno-pie", "-w", "-MMD",
                  f"-I{stage}", f"-I{HERE}"]
-        if source.parent == HERE and source.name != "scenarios.c":
+        if source.parent == HERE and source.name not in self.scenarios:
             flags += ["-O2"]  # the checker
         else:
             # -O1: no two accesses are made one. Memory that does not depend
@@ -232,9 +244,9 @@ class Workshop:
             # exchanged for another's.
             flags += ["-O1", "-Dabort=model_abort",
                       '-D_Thread_local=__attribute__((section("mini_locals")))']
-            flags += [f"-D{f}=model_{n}" for f, n in (
-                ("malloc", "alloc"), ("calloc", "calloc"), ("free", "free"),
-                ("aligned_alloc", "aligned_alloc"))]
+            flags += [f"-D{f}=model_{f}" for f in (
+                "malloc", "calloc", "aligned_alloc", "free", "pthread_create",
+                "pthread_join", "sched_yield")]
             # the wheel has hundreds of slots, and is one thread's
             flags += [] if source.name == "wheel.c" else ["-fsanitize=thread"]
         return subprocess.run(
@@ -243,8 +255,10 @@ class Workshop:
 
     def link(self, build, *folders):
         objects = {o.name: o for f in folders for o in f.glob("*.o")}
-        subprocess.run([CC, "-no-pie", *objects.values(), "-o",
-                        build / "interleave"], check=True)
+        done = subprocess.run([CC, "-no-pie", *objects.values(), "-o",
+                               build / "interleave"])
+        if done.returncode:
+            raise Trouble("it does not link")
 
     def weaken(self, name, file, text):
         """Builds a program in which FILE has TEXT; its path."""
@@ -293,12 +307,6 @@ def with_places(program, text):
                   lambda m: f"{m[1]}{m[2]:<40} {m[3]:<7}  {m[4]}", text)
 
 
-def all_scenarios():
-    text = (HERE / "scenarios.c").read_text()
-    names = re.findall(r'^    \{"(\w+)", "', text, re.MULTILINE)
-    return sorted(names, key=lambda name: name in SLOW)
-
-
 def try_weakening(workshop, name, weakening, scenarios):
     """What it leads to: the scenario that fails, "" if none does."""
     file, text = weakening[:2]
@@ -313,21 +321,61 @@ def try_weakening(workshop, name, weakening, scenarios):
 
 def verdict(name, weakening, failing, printed):
     """Prints a line; True if all is as it should be."""
-    line, order = weakening[2:]
-    orders, reason = REDUNDANT.get(line, ("", ""))
-    reason = reason if order in orders.split() else ""
-    what = f"{name:26}"
+    line, harmless = weakening[2:]
     if failing:
-        print(f"{what} fails in {failing}: "
+        print(f"{name:26} fails in {failing}: "
               + printed.strip().splitlines()[-1].strip()[:200])
-        if reason:
-            print(f"{'':26} BUT is said to be redundant: {reason}")
-    elif reason:
-        print(f"{what} redundant: {reason}")
+        if harmless:
+            print(f"{'':26} BUT is said to do no harm: {harmless}")
+    elif harmless:
+        print(f"{name:26} does no harm: {harmless}")
     else:
-        print(f"{what} NOT NOTICED: {line}")
+        print(f"{name:26} NOT NOTICED: {line}")
     sys.stdout.flush()
-    return bool(failing) != bool(reason)
+    return bool(failing) != bool(harmless)
+
+
+def try_part(part, options):
+    """The scenarios, then the weakenings; True if all is as it should be."""
+    names = part.names()
+    if options.quick:
+        names = [n for n in names if n not in SLOW]
+    if options.only:
+        names = [n for n in names if n in options.only.split(",")]
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = Workshop(part, folder)
+        for scenario in names:
+            status, printed = run(workshop.original / "interleave", [scenario])
+            print(printed, end="", flush=True)
+            if status:
+                return False
+        if options.hold or options.only:
+            return True
+        weak = part.weakenings()
+        if options.quick:
+            weak = {n: weak[n] for n in part.quick}
+        good = True
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for name, result in zip(weak, pool.map(
+                    lambda n: try_weakening(
+                        workshop, n, weak[n],
+                        [part.quick[n]] if options.quick else names), weak)):
+                good = verdict(name, weak[name], *result) and good
+    return good
+
+
+def try_one(parts, name):
+    """One weakening, step by step; the exit status."""
+    for part in parts:
+        weak = part.weakenings()
+        if name not in weak:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            failing, printed = try_weakening(
+                Workshop(part, folder), name, weak[name], part.names())
+        print(printed or "it holds in every scenario\n", end="")
+        return 0 if failing else 1
+    raise Trouble(f"no weakening {name}; see --list")
 
 
 def arguments():
@@ -349,45 +397,18 @@ def main():
             map(shutil.which, (CC, "addr2line", "nm"))):
         print("skipped: it takes Linux, gcc and binutils")
         return 0
-    own = ROOT / "stage03-spsc"
-    stage = (options.stage or own).resolve()
-    scenarios = all_scenarios()
-    if options.quick:
-        scenarios = [s for s in scenarios if s not in SLOW]
-    if options.only:
-        scenarios = options.only.split(",")
-    weak = weakenings(stage)
+    parts = PARTS
+    if options.stage:
+        parts = PARTS[(options.stage / "smp.h").exists():][:1]
+        parts[0].stage = options.stage.resolve()
     if options.list:
-        print("scenarios:", *scenarios)
-        print("weakenings:", *weak, sep="\n  ")
+        for part in parts:
+            print(f"{part.stage.name}: scenarios:", *part.names())
+            print("weakenings:", *part.weakenings(), sep="\n  ")
         return 0
-    if options.weak and options.weak not in weak:
-        raise Trouble(f"no weakening {options.weak}; there are:\n  "
-                      + "\n  ".join(weak))
-    with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(stage, folder)
-        if options.weak:
-            failing, printed = try_weakening(
-                workshop, options.weak, weak[options.weak], scenarios)
-            print(printed or "it holds in every scenario\n", end="")
-            return 0 if failing else 1
-        # our own code has all that is to be changed
-        good = stage != own or set(MISTAKES) <= set(weak)
-        for scenario in scenarios:
-            status, printed = run(workshop.original / "interleave", [scenario])
-            print(printed, end="", flush=True)
-            good = good and status == 0
-            if not good and options.hold:
-                return 1
-        if options.hold or options.only or not good:
-            return 0 if good else 1
-        names = [n for n in weak if not options.quick or n in QUICK]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for name, result in zip(names, pool.map(
-                    lambda n: try_weakening(
-                        workshop, n, weak[n],
-                        [QUICK[n]] if options.quick else scenarios), names)):
-                good = verdict(name, weak[name], *result) and good
+    if options.weak:
+        return try_one(parts, options.weak)
+    good = all([try_part(part, options) for part in parts])
     print("all is as it should be" if good else "NOT all is as it should be")
     return 0 if good else 1
 

@@ -2,50 +2,12 @@
 /* What is tried in every order: the ring, going to sleep beside it, the
  * channel with both ends waiting, a close by a third thread, a cancel. As few
  * items and as small rings as still show everything: full, empty, and round. */
-#include "checker.h"
+#include "platform.h"
 
 #include "channel.h"
 #include "combine.h"
-#include "executor.h"
 
 #include <stdio.h>
-
-/* ---- the platform: a bell is a flag that orders no memory ---- */
-
-static const char *const bells[THREADS] = {
-    "bell 0", "bell 1", "bell 2", "bell 3"};
-static atomic_int rung[THREADS];
-
-/* How often each executor has parked, and was rung. Of the checker and not of
- * the program: these accesses are not looked at. */
-#define UNSEEN __attribute__((no_sanitize("thread")))
-static int rings[THREADS], parks[THREADS];
-
-static UNSEEN void count(int *counter) { ++*counter; }
-static void park_hook(void) { count(&parks[model_thread()]); }
-
-static UNSEEN bool says_it_sleeps(void) {
-    return *(volatile bool *)&mini_self->parker.sleeping;
-}
-
-int mini_bell_open(struct mini_bell *bell) {
-    bell->wait_fd = bell->ring_fd = model_thread();
-    model_name(&rung[bell->wait_fd], bells[bell->wait_fd]);
-    return 0;
-}
-void mini_bell_close(struct mini_bell *bell) { (void)bell; }
-void mini_bell_ring(struct mini_bell *bell) {
-    count(&rings[bell->ring_fd]);
-    atomic_exchange_explicit(&rung[bell->ring_fd], 1, memory_order_relaxed);
-}
-void mini_bell_clear(struct mini_bell *bell) {
-    atomic_exchange_explicit(&rung[bell->wait_fd], 0, memory_order_relaxed);
-}
-int mini_poll_fds(struct pollfd *fds, nfds_t count, uint64_t ns) {
-    model_require(count == 1 && ns == MINI_FOREVER, "a sleep without a bell");
-    model_wait(&rung[fds->fd], 1);
-    return 1;
-}
 
 /* ---- items: what a push publishes, and a pop may read ---- */
 
@@ -70,8 +32,7 @@ static void take_item(const void *pointer) {
 static void reset(void) {
     pushed = popped = 0;
     for (int i = 0; i <= ITEMS; i++) items[i].payload = 0;
-    for (int i = 0; i < THREADS; i++) rung[i] = rings[i] = parks[i] = 0;
-    mini_park_hook = park_hook;
+    platform_reset();
 }
 
 /* ---- G3.1, G3.2, G3.3: the ring alone ---- */
@@ -175,6 +136,10 @@ struct side {
 static void name_executor(bool sends) {
     model_name(&mini_self->parker.sleeping,
         sends ? "sender.sleeping" : "receiver.sleeping");
+}
+
+static UNSEEN bool says_it_sleeps(void) {
+    return *(volatile bool *)&mini_self->parker.sleeping;
 }
 
 static void must_be_awake(void) {

@@ -23,6 +23,7 @@ int thread_count;
 struct thread *current;
 struct step steps[STEPS];
 int step_count;
+bool calm;
 unsigned executions;
 char failure[300];
 _Alignas(64) char stacks[THREADS][STACK];
@@ -54,12 +55,15 @@ void model_require(bool condition, const char *what) {
     fail();
 }
 
+void model_calm(bool on) { calm = on; }
+
 int model_thread(void) { return (int)(current - threads); }
 
 /* ---- coroutines ---- */
 
 static void thread_main(int index) {
     scenario->threads[index].run();
+    check_end(stacks[index], stacks[index] + STACK);
     current->done = true;
     _longjmp(search, 1);
 }
@@ -177,7 +181,7 @@ static int list_choices(struct choice *choices, int last, int spent) {
         uint8_t messages[MESSAGES];
         if (threads[t].done) continue;
         int found = alternatives(&threads[t], messages);
-        if (found == 1 && is_quiet(t)) {
+        if (found > 0 && (calm || (found == 1 && is_quiet(t)))) {
             choices[0] = (struct choice){(uint8_t)t, messages[0], 0, true};
             return 1;
         }
@@ -209,6 +213,7 @@ static void begin(void) {
     forget_names();
     forget_blocks();
     failure[0] = '\0';
+    calm = false;
     memset(__start_mini_locals, 0,
         (size_t)(__stop_mini_locals - __start_mini_locals));
     scenario->setup();
