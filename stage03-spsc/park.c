@@ -23,7 +23,9 @@ bool mini_park_begin(struct mini_executor *executor) {
 }
 
 void mini_park_end(struct mini_executor *executor) {
-    atomic_store(&executor->parker.sleeping, false);
+    /* relaxed: only this thread sets it */
+    if (atomic_load_explicit(&executor->parker.sleeping, memory_order_relaxed))
+        atomic_store(&executor->parker.sleeping, false);
 }
 
 static int start(struct mini_executor *executor) {
@@ -45,10 +47,7 @@ static void wait(struct mini_executor *executor, uint64_t until) {
 
 /* The second look found a task to run: no reason to be rung while it runs. */
 static unsigned stay_awake(struct mini_executor *executor) {
-    /* relaxed: only this thread sets it */
-    if (executor->first &&
-        atomic_load_explicit(&executor->parker.sleeping, memory_order_relaxed))
-        mini_park_end(executor);
+    if (executor->first) mini_park_end(executor);
     return 0;
 }
 

@@ -102,6 +102,14 @@ static inline bool mini_spsc_pop(struct mini_spsc *ring, void **item) {
     return true;
 }
 
+/** Producer: whether there is no room; asks the slot, as a push does. */
+static inline bool mini_spsc_full(struct mini_spsc *ring) {
+    /* relaxed, acquire: as in the forms above */
+    size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    return atomic_load_explicit(&ring->slots[tail & ring->mask],
+               memory_order_acquire) != ring->slots;
+}
+
 /** Producer: pushes the first of COUNT items that there is room for; how many.
  */
 static inline size_t mini_spsc_push_many(

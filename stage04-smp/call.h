@@ -41,14 +41,16 @@ struct mini_future *mini_spawn_on(
 
 /** A call of a function on another shard, under way. */
 struct mini_call {
-    struct mini_future future; /**< runs over there */
-    struct mini_remote remote; /**< the way there and back */
+    struct mini_future future;
+    struct mini_message message; /**< there: to be called; back: it was */
+    struct mini_task *caller; /**< woken when it is back */
+    unsigned from, to; /**< shards */
     long (*fn)(void *arg); /**< called over there */
     void *arg; /**< with this */
 };
 
-/** Calls FN(ARG) on SHARD, as a task that is READY at once: it must not block
- * and cannot await; its return value is the result. Cancel keeps it from being
- * called if it comes there in time: -ECANCELED. */
+/** Calls FN(ARG) on SHARD, when the message arrives: it must not block and cannot
+ * await; its return value is the result. Cancel does not reach it, and its result
+ * is awaited; a call not yet begun is -ECANCELED. */
 struct mini_future *mini_submit_to(
     struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg);

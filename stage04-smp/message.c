@@ -5,6 +5,8 @@
 #include "smp.h"
 #include "timer.h"
 
+#define BATCH 64 /* messages that one turn takes out of a ring */
+
 void mini_message_send(struct mini_message *message, unsigned shard,
     void (*deliver)(struct mini_message *)) {
     struct mini_shard *here = mini_self->shard;
@@ -19,15 +21,18 @@ static unsigned take_in(struct mini_executor *executor) {
     for (unsigned from = 0; from < here->smp->count; from++) {
         struct mini_lane *lane =
             mini_lane(&here->smp->shards[from], here->index);
-        size_t count = mini_spsc_count(&lane->ring);
-        if (count == 0) continue;
-        taken += mini_smp_look(executor) + (unsigned)count; /* news first */
+        void *messages[BATCH];
+        if (mini_spsc_count(&lane->ring) == 0) continue;
+        mini_park_end(executor); /* it need not be rung from now on */
+        taken += mini_smp_look(executor); /* news first */
         mini_smp_not_idle(here);
-        executor->stats.messages += count;
-        for (void *message = NULL; count > 0; count--) {
-            mini_spsc_pop(&lane->ring, &message);
-            ((struct mini_message *)message)->deliver(message);
+        size_t count = mini_spsc_pop_many(&lane->ring, messages, BATCH);
+        for (size_t i = 0; i < count; i++) {
+            struct mini_message *message = messages[i];
+            message->deliver(message);
         }
+        executor->stats.messages += count;
+        taken += (unsigned)count;
     }
     return taken;
 }
@@ -42,9 +47,9 @@ static unsigned send_all(struct mini_executor *executor) {
     for (unsigned to = 0; here->unsent > 0 && to < here->smp->count; to++) {
         struct mini_lane *lane = mini_lane(here, to);
         if (mini_list_empty(&lane->outbox)) continue;
-        size_t room = lane->ring.mask + 1 - mini_spsc_count(&lane->ring);
         struct mini_list *link;
-        for (; room > 0 && (link = mini_list_pop(&lane->outbox)); room--) {
+        while (!mini_spsc_full(&lane->ring) &&
+            (link = mini_list_pop(&lane->outbox))) {
             mini_spsc_push(
                 &lane->ring, MINI_CONTAINER(link, struct mini_message, link));
             here->unsent--;

@@ -55,8 +55,8 @@ static void cancel_arrives(struct mini_message *message) {
 /* ---- here: a call ---- */
 
 /* Why a call may not begin; 0 if it may. */
-static int refusal(struct mini_remote *self, struct mini_context cx) {
-    if (self->to >= mini_shard_count()) return -EINVAL;
+static int refusal(unsigned shard, struct mini_context cx) {
+    if (shard >= mini_shard_count()) return -EINVAL;
     if (cx.cancel) return -ECANCELED;
     return mini_self->stopping ? -ESHUTDOWN : 0;
 }
@@ -67,7 +67,7 @@ static MINI_POLL(remote_poll) {
     if (future->resume && self->under_way == 0)
         return mini_ready(future, self->runner.child->result);
     if (!future->resume) {
-        int error = refusal(self, cx);
+        int error = refusal(self->to, cx);
         if (error < 0) return mini_ready(future, error);
         future->resume = self->under_way = 1; /* 2: it is cancelled, too */
         self->from = mini_this_shard();
@@ -86,14 +86,36 @@ struct mini_future *mini_spawn_on(
         .runner.name = "mini_spawn_on", .runner.child = inner);
 }
 
+/* ---- a plain function ---- */
+
+static void call_is_back(struct mini_message *message) {
+    struct mini_call *self = MINI_CONTAINER(message, struct mini_call, message);
+    self->future.resume = 2;
+    mini_wake(self->caller);
+}
+
+/* What cannot wait needs no task. */
+static void call_arrives(struct mini_message *message) {
+    struct mini_call *self = MINI_CONTAINER(message, struct mini_call, message);
+    self->future.result =
+        mini_self->stopping ? -ESHUTDOWN : self->fn(self->arg);
+    mini_message_send(message, self->from, call_is_back);
+}
+
 static MINI_POLL(call_poll) {
     struct mini_call *self = MINI_SELF(struct mini_call);
-    return mini_ready(future, cx.cancel ? -ECANCELED : self->fn(self->arg));
+    self->caller = cx.task;
+    if (future->resume == 2) return mini_ready(future, future->result);
+    if (future->resume == 1) return MINI_PENDING;
+    int error = refusal(self->to, cx);
+    if (error < 0) return mini_ready(future, error);
+    future->resume = 1;
+    self->from = mini_this_shard();
+    mini_message_send(&self->message, self->to, call_arrives);
+    return MINI_PENDING;
 }
 
 struct mini_future *mini_submit_to(
     struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg) {
-    struct mini_future *inner =
-        MINI_MAKE(slot, call_poll, .fn = fn, .arg = arg);
-    return mini_spawn_on(&slot->remote, shard, inner);
+    return MINI_MAKE(slot, call_poll, .to = shard, .fn = fn, .arg = arg);
 }

@@ -17,12 +17,12 @@ static MINI_POLL(broadcast_poll) {
     for (unsigned i = 0; i < count; i++) {
         struct mini_call *call = &self->calls[i];
         if (!future->resume) mini_submit_to(call, i, self->map, self->arg);
-        pending += !mini_drive(&call->remote.future, cx);
+        pending += !mini_drive(&call->future, cx);
     }
     future->resume = 1;
     if (pending > 0) return MINI_PENDING;
     for (unsigned i = 0; i < count && error == 0; i++) {
-        long result = self->calls[i].remote.future.result;
+        long result = self->calls[i].future.result;
         if (result < 0) error = result;
         if (self->reduce) self->so_far = self->reduce(self->so_far, result);
     }
