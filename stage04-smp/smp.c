@@ -11,14 +11,6 @@
 /* The shard that this thread is made for; NULL outside mini_run. */
 static _Thread_local struct mini_shard *made_for;
 
-unsigned mini_this_shard(void) { return mini_self->shard->index; }
-
-unsigned mini_shard_count(void) { return mini_self->shard->smp->count; }
-
-struct mini_lane *mini_lane(struct mini_shard *from, unsigned to) {
-    return &from->smp->lanes[from->index * from->smp->count + to];
-}
-
 void mini_smp_ring(struct mini_shard *there) {
     struct mini_parker *parker = atomic_load(&there->parker);
     if (parker) mini_parker_ring(parker); /* NULL: it could not start */

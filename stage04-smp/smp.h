@@ -74,16 +74,21 @@ struct mini_smp {
 extern const struct mini_poller mini_smp_poller;
 
 /** The calling shard's number, from 0. */
-unsigned mini_this_shard(void);
+static inline unsigned mini_this_shard(void) { return mini_self->shard->index; }
 /** How many there are. */
-unsigned mini_shard_count(void);
+static inline unsigned mini_shard_count(void) {
+    return mini_self->shard->smp->count;
+}
 /** Any shard: ends the run as if main had ended; every main is cancelled. */
 void mini_stop(void);
 /** Any shard: all shards print their tasks to stderr, as mini_dump does. */
 void mini_dump_all(void);
 
 /** The way from shard FROM to shard number TO. */
-struct mini_lane *mini_lane(struct mini_shard *from, unsigned to);
+static inline struct mini_lane *mini_lane(
+    struct mini_shard *from, unsigned to) {
+    return &from->smp->lanes[from->index * from->smp->count + to];
+}
 /** Any shard: rings THERE if it sleeps. */
 void mini_smp_ring(struct mini_shard *there);
 /** Any shard, when it has changed what all look at: rings all, this one too. */
