@@ -23,8 +23,7 @@ bool mini_park_begin(struct mini_executor *executor) {
 }
 
 void mini_park_end(struct mini_executor *executor) {
-    /* relaxed: only this thread sets it */
-    if (atomic_load_explicit(&executor->parker.sleeping, memory_order_relaxed))
+    if (mini_parks(&executor->parker))
         atomic_store(&executor->parker.sleeping, false);
 }
 

@@ -153,22 +153,22 @@ static unsigned turn(struct mini_executor *executor) {
 }
 
 /* Looks for work for some time rather than sleep: who is awake is neither rung
- * nor woken, which takes longer. True if there was some. */
-static bool spin(struct mini_executor *executor, uint64_t until) {
+ * nor woken, nor counts as idle, which takes longer. 0, now, if there was some. */
+static uint64_t spin(struct mini_executor *executor, uint64_t until) {
+    if (!executor->options.spin || executor->options.virtual_clock)
+        return until;
     uint64_t now = mini_clock(), end = now + executor->options.spin;
     unsigned work = 0;
     executor->io->spins = true;
     for (; now < end && now < until && work == 0; now = mini_clock())
         work = mini_turn(executor);
     executor->io->spins = false;
-    return work > 0;
+    return work > 0 ? 0 : until;
 }
 
 static void wait(struct mini_executor *executor, uint64_t until) {
     struct mini_io_shard *io = executor->io;
-    if (executor->options.spin && !executor->options.virtual_clock &&
-        spin(executor, until))
-        return;
+    if (until == 0) return; /* that was some */
     if (mini_park_begin(executor)) {
         watch_bell(io); /* if the ring was full, that has woken tasks */
         uint64_t ns = executor->first ? 0 : mini_time_left(executor, until);
@@ -178,7 +178,7 @@ static void wait(struct mini_executor *executor, uint64_t until) {
 }
 
 const struct mini_poller mini_io_poller = {
-    .start = start, .stop = stop, .turn = turn, .wait = wait};
+    .start = start, .stop = stop, .turn = turn, .next = spin, .wait = wait};
 
 const char *mini_io_name(void) { return mini_self->io->backend->name; }
 

@@ -15,6 +15,14 @@ void mini_message_send(struct mini_message *message, unsigned shard,
     here->unsent++;
 }
 
+/* The second look of who goes to sleep has to be at the index: see park.h. Who is
+ * awake looks at the slot: it needs that anyway, and leaves the index to the
+ * sender's core. */
+static bool has_come(struct mini_executor *executor, struct mini_spsc *ring) {
+    return mini_parks(&executor->parker) ? mini_spsc_count(ring) > 0
+                                         : mini_spsc_holds(ring, &ring->head);
+}
+
 static unsigned take_in(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     unsigned taken = mini_smp_look(executor);
@@ -22,7 +30,7 @@ static unsigned take_in(struct mini_executor *executor) {
         struct mini_lane *lane =
             mini_lane(&here->smp->shards[from], here->index);
         void *messages[BATCH];
-        if (mini_spsc_count(&lane->ring) == 0) continue;
+        if (!has_come(executor, &lane->ring)) continue;
         mini_park_end(executor); /* it need not be rung from now on */
         taken += mini_smp_look(executor); /* news first */
         mini_smp_not_idle(here);
@@ -48,7 +56,7 @@ static unsigned send_all(struct mini_executor *executor) {
         struct mini_lane *lane = mini_lane(here, to);
         if (mini_list_empty(&lane->outbox)) continue;
         struct mini_list *link;
-        while (!mini_spsc_full(&lane->ring) &&
+        while (!mini_spsc_holds(&lane->ring, &lane->ring.tail) &&
             (link = mini_list_pop(&lane->outbox))) {
             mini_spsc_push(
                 &lane->ring, MINI_CONTAINER(link, struct mini_message, link));

@@ -102,12 +102,14 @@ static inline bool mini_spsc_pop(struct mini_spsc *ring, void **item) {
     return true;
 }
 
-/** Producer: whether there is no room; asks the slot, as a push does. */
-static inline bool mini_spsc_full(struct mini_spsc *ring) {
-    /* relaxed, acquire: as in the forms above */
-    size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    return atomic_load_explicit(&ring->slots[tail & ring->mask],
-               memory_order_acquire) != ring->slots;
+/** Whether the slot that a side's own INDEX is at holds an item: for the consumer
+ * one to be popped, for the producer one that there is no room behind. */
+static inline bool mini_spsc_holds(
+    struct mini_spsc *ring, atomic_size_t *index) {
+    /* relaxed: nobody else stores it; acquire: as in the forms above */
+    size_t at = atomic_load_explicit(index, memory_order_relaxed) & ring->mask;
+    return atomic_load_explicit(&ring->slots[at], memory_order_acquire) !=
+        ring->slots;
 }
 
 /** Producer: pushes the first of COUNT items that there is room for; how many.
