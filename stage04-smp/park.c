@@ -17,14 +17,16 @@ void mini_parker_ring(struct mini_parker *parker) {
 }
 
 bool mini_park_begin(struct mini_executor *executor) {
+    executor->parks = true;
     atomic_store(&executor->parker.sleeping, true);
     if (mini_park_hook) mini_park_hook();
     return mini_turn(executor) == 0; /* the second look */
 }
 
 void mini_park_end(struct mini_executor *executor) {
-    if (mini_parks(&executor->parker))
-        atomic_store(&executor->parker.sleeping, false);
+    if (!executor->parks) return;
+    executor->parks = false;
+    atomic_store(&executor->parker.sleeping, false);
 }
 
 static int start(struct mini_executor *executor) {

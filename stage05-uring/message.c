@@ -19,8 +19,8 @@ void mini_message_send(struct mini_message *message, unsigned shard,
  * awake looks at the slot: it needs that anyway, and leaves the index to the
  * sender's core. */
 static bool has_come(struct mini_executor *executor, struct mini_spsc *ring) {
-    return mini_parks(&executor->parker) ? mini_spsc_count(ring) > 0
-                                         : mini_spsc_holds(ring, &ring->head);
+    return executor->parks ? mini_spsc_count(ring) > 0
+                           : mini_spsc_holds(ring, &ring->head);
 }
 
 static unsigned take_in(struct mini_executor *executor) {

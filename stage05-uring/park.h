@@ -46,12 +46,7 @@ void mini_parker_ring(struct mini_parker *parker);
 /** Owner: says that it is going to sleep, and looks once more. False if there
  * is something to do after all. */
 bool mini_park_begin(struct mini_executor *executor);
-/** Owner: whether it is between the two: this is its second look. */
-static inline bool mini_parks(struct mini_parker *parker) {
-    /* relaxed: only the owner sets it */
-    return atomic_load_explicit(&parker->sleeping, memory_order_relaxed);
-}
-/** Owner: is awake again, or never slept. */
+/** Owner: is awake again, or will not sleep; no effect if it is awake. */
 void mini_park_end(struct mini_executor *executor);
 
 /** For tests: called between the store of `sleeping` and the second look, where

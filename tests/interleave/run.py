@@ -59,8 +59,8 @@ RING_MISTAKES = {
     "no-exchange": (
         "park.c", "!atomic_exchange(&parker->sleeping, false)",
         "(atomic_store(&parker->sleeping, false), false)"),
-    "stay-awake": ("park.c", "        mini_park_end(executor);\n    return 0;",
-                   "        (void)executor;\n    return 0;"),
+    "stay-awake": ("park.c", "    if (executor->first) mini_park_end(executor);",
+                   "    (void)executor;"),
     "bell-not-cleared": ("park.c", "mini_bell_clear(bell);", "(void)bell;"),
     "put-anyway": (
         "spsc.h", "    if (atomic_load_explicit(slot, memory_order_acquire) != "
@@ -125,13 +125,11 @@ SHARD_MISTAKES = {
     "popped-then-not-idle": (
         "message.c",
         "        mini_smp_not_idle(here);\n"
-        "        executor->stats.messages += count;\n"
-        "        for (void *message = NULL; count > 0; count--) {\n"
-        "            mini_spsc_pop(&lane->ring, &message);",
-        "        executor->stats.messages += count;\n"
-        "        for (void *message = NULL; count > 0; count--) {\n"
-        "            mini_spsc_pop(&lane->ring, &message);\n"
-        "            mini_smp_not_idle(here);"),
+        "        size_t count = "
+        "mini_spsc_pop_many(&lane->ring, messages, BATCH);\n",
+        "        size_t count = "
+        "mini_spsc_pop_many(&lane->ring, messages, BATCH);\n"
+        "        mini_smp_not_idle(here);\n"),
     "idle-then-look": (
         "smp.c", "!nothing_on_the_way(smp) ||", ""),
     "counted-once": (
@@ -149,6 +147,9 @@ SHARD_MISTAKES = {
         "    here->is_idle = false;",
         "atomic_load(&smp->idle) != before)\n"
         "        return;"),
+    "slot-in-second-look": (
+        "message.c", "executor->parks ? mini_spsc_count(ring) > 0\n"
+        "                           : ", ""),
     "announce-message": (
         "message.c", "mini_spsc_announce(&lane->ring.tail);", ""),
     "no-last-meeting": ("smp.c", "meet(smp, 2);", ""),
