@@ -842,13 +842,16 @@ static void g4_4_cancelled_before_it_is_sent(void **state) {
 }
 
 /* Cancelled in the turn in which it is sent, several times: the cancel goes
- * after it, once, and finds a task that has not begun. */
+ * after it, once, and finds a task that has not begun. A function's call has
+ * nothing that could be cancelled. */
 static MINI_POLL(cancel_at_once) {
     struct kit *self = MINI_SELF(struct kit);
 
     if (future->resume == 0) {
         future->resume = 1;
-        self->pending = mini_spawn_on(&self->remote, 1, &there.future);
+        self->pending = self->argument
+            ? mini_submit_to(&self->call, 1, say_it_back, self->argument)
+            : mini_spawn_on(&self->remote, 1, &there.future);
         EXPECT(!mini_drive(self->pending, cx));
         for (int i = 0; i < 3; i++) EXPECT(!drive_cancelled(self->pending, cx));
     }
@@ -869,6 +872,11 @@ static MINI_POLL(cancel_in_flight) {
     EXPECT(there.cleaned && !there.waits);
     MINI_AWAIT(mini_submit_to(&self->call, 1, messages_so_far, NULL));
     EXPECT(MINI_RESULT == self->n + 3); /* a start, a cancel, and this call */
+    MINI_AWAIT(MINI_CALL(struct kit, &hand, cancel_at_once,
+        .argument = (void *)(intptr_t)&results[LENGTH(results) - 1]));
+    EXPECT(MINI_RESULT == LONG_MIN);
+    MINI_AWAIT(mini_submit_to(&self->call, 1, messages_so_far, NULL));
+    EXPECT(MINI_RESULT == self->n + 5); /* a call, and this one */
     MINI_END(0);
 }
 
