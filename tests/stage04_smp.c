@@ -527,6 +527,73 @@ static void g4_2_messages_keep_their_order(void **state) {
     }
 }
 
+/* What a shard tells all comes before what it sends after that, even to one
+ * that takes in messages meanwhile: shard 2, which stands in one of shard 0's
+ * until shard 1 has told all to print their tasks, and has sent it another. */
+static struct gate is_busy = GATE_CLOSED;
+static struct gate is_sent = GATE_CLOSED;
+
+static void is_back_too(struct mini_message *message) {
+    (void)message;
+    if (++notes_back == 2) mini_event_set(all_back, 0);
+}
+
+static void stand_still(struct mini_message *message) {
+    gate_open(&is_busy);
+    gate_pass(&is_sent);
+    mini_message_send(message, 0, is_back_too);
+}
+
+static void say_so(struct mini_message *message) {
+    fputs("a later message\n", stderr);
+    mini_message_send(message, 0, is_back_too);
+}
+
+static long tell_and_send(void *argument) {
+    (void)argument;
+    gate_pass(&is_busy);
+    mini_dump_all();
+    mini_message_send(&notes[1].message, 2, say_so);
+    return 0;
+}
+
+static long let_it_go_on(void *argument) {
+    (void)argument;
+    gate_open(&is_sent);
+    return 0;
+}
+
+static MINI_POLL(tell_before_sending) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    notes_back = 0;
+    mini_event_init(&self->event);
+    all_back = &self->event;
+    mini_message_send(&notes[0].message, 2, stand_still);
+    MINI_AWAIT(mini_submit_to(&self->call, 1, tell_and_send, NULL));
+    MINI_AWAIT(mini_submit_to(&self->call, 1, let_it_go_on, NULL));
+    MINI_AWAIT(mini_event_wait(&self->wait, &self->event));
+    MINI_END(0);
+}
+
+static void g4_2_news_come_before_what_is_sent_after_them(void **state) {
+    char text[4000];
+
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        mini_test_capture_begin();
+        long result = run(tell_before_sending, 3);
+        mini_test_capture_end(text, sizeof text);
+        assert_int_equal(result, 0);
+        char *news = strstr(text, "shard 2:");
+        char *message = strstr(text, "a later message");
+        assert_non_null(news);
+        assert_non_null(message);
+        assert_true(news < message);
+    }
+}
+
 /* ---- G4.3: storms ------------------------------------------------------------ */
 
 /* A call that goes on to another shard, and comes back all the way. At each
@@ -1579,9 +1646,6 @@ static void g4_7_a_sleeping_shard_is_rung_once(void **state) {
 }
 
 /* A shard that is awake is not rung. */
-static struct gate is_busy = GATE_CLOSED;
-static struct gate is_sent = GATE_CLOSED;
-
 static long keep_busy(void *argument) {
     (void)argument;
     gate_open(&is_busy);
@@ -2543,6 +2607,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_1_a_call_to_ones_own_shard_is_a_message_too),
     TEST(g4_2_calls_between_two_shards_keep_their_order),
     TEST(g4_2_messages_keep_their_order),
+    TEST(g4_2_news_come_before_what_is_sent_after_them),
     TEST(g4_3_storms_end_with_every_ring_and_every_count),
     TEST(g4_3_storms_end_with_a_shuffled_run_queue),
     TEST(g4_3_no_allocation_on_the_way),
