@@ -1682,6 +1682,33 @@ static void g4_7_an_awake_shard_is_not_rung(void **state) {
     assert_as_expected();
 }
 
+/* Nor is one that is sent nothing, while a third is: it goes on sleeping. */
+static bool sleeps(unsigned shard) {
+    struct mini_shard *there = &mini_self->shard->smp->shards[shard];
+
+    return atomic_load(&atomic_load(&there->parker)->sleeping);
+}
+
+static MINI_POLL(call_past_a_sleeper) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, stop_before_sleep, NULL));
+    gate_pass(&is_parked);
+    for (self->i = 0; self->i < 10; self->i++) {
+        MINI_AWAIT(mini_submit_to(&self->call, 2, which_shard, NULL));
+        EXPECT(MINI_RESULT == 2 && sleeps(1));
+    }
+    gate_open(&may_go_on);
+    MINI_END(0);
+}
+
+static void g4_7_who_is_sent_nothing_is_not_rung(void **state) {
+    (void)state;
+    assert_int_equal(run(call_past_a_sleeper, 3), 0);
+    assert_as_expected();
+}
+
 /* A stop wakes a shard that would have slept for an hour. */
 static MINI_POLL(sleep_for_an_hour) {
     struct kit *self = MINI_SELF(struct kit);
@@ -2631,6 +2658,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_7_idle_shards_sleep),
     TEST(g4_7_a_sleeping_shard_is_rung_once),
     TEST(g4_7_an_awake_shard_is_not_rung),
+    TEST(g4_7_who_is_sent_nothing_is_not_rung),
     TEST(g4_7_the_end_wakes_all_sleepers),
     TEST(g4_7_an_unsent_message_is_looked_at_a_tick_later),
     TEST(g4_8_a_bad_shard_is_refused),
