@@ -2162,6 +2162,84 @@ static void g4_4_a_cancel_meets_the_last_at_the_barrier(void **state) {
     assert_as_expected();
 }
 
+/* Who is cancelled on the way to the barrier has not come. */
+static MINI_POLL(leave_on_the_way) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    if (future->resume == 0) {
+        future->resume = 1;
+        self->pending = mini_barrier_await(&self->barrier, &barrier);
+        EXPECT(!mini_drive(self->pending, cx));
+    }
+    if (!drive_cancelled(self->pending, cx)) return MINI_PENDING;
+    return mini_ready(future, self->pending->result);
+}
+
+static MINI_POLL(come_after_one_that_left) {
+    static unsigned two = 2;
+    static struct mini_task *tasks[2];
+    static struct kit hand;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, make_barrier, &two));
+    MINI_AWAIT(MINI_CALL(struct kit, &hand, leave_on_the_way));
+    EXPECT(MINI_RESULT == -ECANCELED);
+    tasks[0] = new_member(0);
+    MINI_AWAIT(mini_yield(&self->yield));
+    MINI_AWAIT(mini_submit_to(&self->call, 1, which_shard, NULL));
+    EXPECT(outcomes[0] == WAITING);
+    tasks[1] = new_member(1);
+    MINI_AWAIT(mini_join(&self->join, tasks[1]));
+    EXPECT(MINI_RESULT == 1);
+    MINI_AWAIT(mini_join(&self->join, tasks[0]));
+    EXPECT(MINI_RESULT == 0);
+    MINI_END(0);
+}
+
+static void g4_4_who_is_cancelled_on_the_way_has_not_come(void **state) {
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        assert_int_equal(run(come_after_one_that_left, 2), 0);
+        assert_as_expected();
+    }
+}
+
+/* A barrier is on the shard that has made it: others hear nothing of it. */
+static MINI_POLL(meet_at_home) {
+    static unsigned one = 1;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    make_barrier(&one);
+    MINI_AWAIT(mini_submit_to(&self->call, 0, messages_so_far, NULL));
+    self->n = MINI_RESULT;
+    for (self->i = 0; self->i < 10; self->i++) {
+        MINI_AWAIT(mini_barrier_await(&self->barrier, &barrier));
+        EXPECT(MINI_RESULT == 1);
+    }
+    MINI_AWAIT(mini_submit_to(&self->call, 0, messages_so_far, NULL));
+    EXPECT(MINI_RESULT == self->n + 1); /* this call, and no other */
+    MINI_END(0);
+}
+
+static MINI_POLL(meet_elsewhere) {
+    static struct kit frame;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_spawn_on(
+        &self->remote, 1, MINI_CALL(struct kit, &frame, meet_at_home)));
+    EXPECT(MINI_RESULT == 0);
+    MINI_END(0);
+}
+
+static void g4_1_a_barrier_is_on_its_own_shard(void **state) {
+    (void)state;
+    assert_int_equal(run(meet_elsewhere, 2), 0);
+    assert_as_expected();
+}
+
 /* ---- G1.5: nothing can come any more ---------------------------------------- */
 
 static size_t occurrences(const char *text, const char *word) {
@@ -2244,6 +2322,125 @@ static void g1_5_shards_that_wait_for_each_other_are_named(void **state) {
             assert_non_null(strstr(text, "EDEADLK"));
             assert_non_null(strstr(text, "main_of_test"));
         }
+}
+
+/* If that is not the end of it, since a task waits for what another's clean-up
+ * will do, that one is ended, too: here shard 1's, as shard 0 is at its end. */
+static struct mini_event is_tidy; /* shard 1's */
+
+static MINI_POLL(tidies_in_the_end) {
+    struct patient *self = MINI_SELF(struct patient);
+
+    MINI_BEGIN;
+    mini_event_init(&self->never);
+    MINI_AWAIT(mini_event_wait(&self->wait, &self->never));
+    mini_event_set(&is_tidy, 6);
+    MINI_END(0);
+}
+
+static long leave_tidier(void *argument) {
+    (void)argument;
+    mini_event_init(&is_tidy);
+    return mini_detach(MINI_SPAWN(struct patient, tidies_in_the_end));
+}
+
+static MINI_POLL(waits_until_it_is_tidy) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT_SHIELDED(mini_event_wait(&self->wait, &is_tidy));
+    MINI_END(MINI_RESULT);
+}
+
+static MINI_POLL(await_anothers_end) {
+    static struct kit frame;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, leave_tidier, NULL));
+    MINI_AWAIT(mini_spawn_on(&self->remote, 1,
+        MINI_CALL(struct kit, &frame, waits_until_it_is_tidy)));
+    EXPECT(MINI_RESULT == 6);
+    calls++;
+    MINI_END(0);
+}
+
+static void g1_5_a_second_deadlock_ends_what_the_first_has_not(void **state) {
+    char text[4000];
+
+    (void)state;
+    for (unsigned shards = 2; shards <= 4; shards++) {
+        calls = 0;
+        assert_int_equal(
+            run_stuck(await_anothers_end, shards, text, sizeof text), -EDEADLK);
+        assert_int_equal(calls, 1);
+        assert_non_null(strstr(text, "waits_until_it_is_tidy"));
+        assert_int_equal(occurrences(text, "EDEADLK"), 1); /* is main's */
+        assert_null(strstr(text, "given up"));
+    }
+}
+
+/* Before that, the first ends shard 0's main alone: other shards' tasks are
+ * cancelled only as far as it waits for them. A turn has room for many yields. */
+static MINI_POLL(looks_round_when_cancelled) {
+    struct patient *self = MINI_SELF(struct patient);
+
+    MINI_BEGIN;
+    mini_event_init(&self->never);
+    MINI_AWAIT(mini_event_wait(&self->wait, &self->never));
+    for (self->yields = 0; self->yields < 1000; self->yields++)
+        MINI_AWAIT_SHIELDED(mini_yield(&self->yield));
+    EXPECT(!is_tidy.set);
+    MINI_END(6);
+}
+
+static MINI_POLL(await_who_looks_round) {
+    static struct patient frame;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, leave_tidier, NULL));
+    MINI_AWAIT(mini_spawn_on(&self->remote, 1,
+        MINI_CALL(struct patient, &frame, looks_round_when_cancelled)));
+    EXPECT(MINI_RESULT == 6);
+    MINI_END(0);
+}
+
+static void g1_5_the_first_deadlock_ends_shard_0s_main_alone(void **state) {
+    char text[4000];
+
+    (void)state;
+    for (int round = 0; round < 20; round++)
+        assert_int_equal(
+            run_stuck(await_who_looks_round, 2, text, sizeof text), -EDEADLK);
+}
+
+/* Whoever comes out of the count of those that wait is counted, too: else one
+ * that looks at it twice would not see that somebody was awake in between. */
+static uint64_t woken_so_far(void) {
+    return atomic_load(&mini_self->shard->smp->idle) >> 32;
+}
+
+static MINI_POLL(count_who_wakes) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, which_shard, NULL));
+    self->n = (long)woken_so_far();
+    mini_event_init(&self->event);
+    MINI_AWAIT(mini_event_wait(&self->wait, &self->event));
+    EXPECT(MINI_RESULT == -ECANCELED);
+    EXPECT(woken_so_far() > (uint64_t)self->n);
+    MINI_END(0);
+}
+
+static void g1_5_who_wakes_is_counted(void **state) {
+    char text[4000];
+
+    (void)state;
+    for (int round = 0; round < 20; round++)
+        assert_int_equal(
+            run_stuck(count_who_wakes, 2, text, sizeof text), -EDEADLK);
 }
 
 /* A clean-up that nothing can end does not hang the run either: it is given up,
@@ -2671,7 +2868,12 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_1_a_barrier_opens_when_all_have_come),
     TEST(g4_4_who_is_cancelled_leaves_the_barrier),
     TEST(g4_4_a_cancel_meets_the_last_at_the_barrier),
+    TEST(g4_4_who_is_cancelled_on_the_way_has_not_come),
+    TEST(g4_1_a_barrier_is_on_its_own_shard),
     TEST(g1_5_shards_that_wait_for_each_other_are_named),
+    TEST(g1_5_a_second_deadlock_ends_what_the_first_has_not),
+    TEST(g1_5_the_first_deadlock_ends_shard_0s_main_alone),
+    TEST(g1_5_who_wakes_is_counted),
     TEST(g1_5_a_cleanup_that_cannot_end_is_given_up),
     TEST(g1_5_one_message_under_way_is_no_deadlock),
     TEST(g1_5_a_timer_anywhere_is_no_deadlock),
