@@ -59,7 +59,7 @@ static void look_for_deadlock(struct mini_shard *here) {
 
 static uint64_t next(struct mini_executor *executor, uint64_t until) {
     struct mini_shard *here = executor->shard;
-    if (here->smp->count == 1 || until != MINI_NEVER) return until;
+    if (until != MINI_NEVER) return until;
     unsigned limit = here->index == 0 && !executor->stopping ? 1 : 3;
     if (atomic_load(&here->smp->deadlocks) >= limit) return MINI_NEVER;
     look_for_deadlock(here);

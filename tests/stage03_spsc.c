@@ -14,6 +14,7 @@
 #include "miniss.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -287,6 +288,30 @@ static void g3_1_batches_agree_with_a_plain_queue(void **state) {
             random_batches(capacity, starts[i], (unsigned)(capacity + i));
 }
 
+/* A side stores its index after the slots: for a moment the other's is ahead of
+ * it. What is counted then is never more than there is room for. */
+static void g3_2_an_index_that_is_late_counts_nothing_that_is_not(
+    void **state) {
+    struct mini_spsc ring;
+    void *item = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(starts); i++) {
+        ring_init(&ring, 2, starts[i]);
+        assert_true(mini_spsc_push(&ring, number(1)));
+        assert_true(mini_spsc_push(&ring, number(2)));
+        assert_true(mini_spsc_take(&ring, starts[i], &item)); /* half a pop */
+        assert_true(mini_spsc_push(&ring, number(3)));
+        assert_int_equal(mini_spsc_count(&ring), 2);
+        mini_spsc_destroy(&ring);
+        ring_init(&ring, 2, starts[i]);
+        assert_true(mini_spsc_put(&ring, starts[i], number(1))); /* and push */
+        assert_true(mini_spsc_pop(&ring, &item));
+        assert_int_equal(mini_spsc_count(&ring), 0);
+        mini_spsc_destroy(&ring);
+    }
+}
+
 static void g3_2_a_capacity_is_a_power_of_two(void **state) {
     static const size_t bad[] = {
         0, 3, 5, 6, 7, 9, 12, 255, 257, 1000, SIZE_MAX, SIZE_MAX - 1};
@@ -324,6 +349,56 @@ static void g1_11_rings_and_channels_without_memory(void **state) {
     mini_spsc_destroy(&ring);
     mini_channel_destroy(&channel);
     assert_int_equal(mini_test_live_allocs(), before);
+}
+
+/* ---- the bell -------------------------------------------------------------- */
+
+static int events_of(const struct mini_bell *bell) {
+    struct pollfd fd = {.fd = bell->wait_fd, .events = POLLIN};
+
+    return mini_poll_fds(&fd, 1, 0);
+}
+
+static void assert_a_good_bell(struct mini_bell *bell) {
+    const int ends[] = {bell->wait_fd, bell->ring_fd};
+
+    for (size_t i = 0; i < LENGTH(ends); i++) {
+        assert_true(fcntl(ends[i], F_GETFD) & FD_CLOEXEC);
+        assert_true(fcntl(ends[i], F_GETFL) & O_NONBLOCK);
+    }
+    assert_int_equal(events_of(bell), 0); /* a new one has not been rung */
+    mini_bell_clear(bell); /* does not wait */
+    for (int i = 0; i < 100; i++) mini_bell_ring(bell);
+    assert_int_equal(events_of(bell), 1);
+    mini_bell_clear(bell);
+    mini_bell_ring(bell);
+    mini_bell_clear(bell);
+    assert_int_equal(events_of(bell), 0);
+    mini_bell_close(bell);
+}
+
+static void g3_4_a_bell_says_whether_it_was_rung(void **state) {
+    struct mini_bell bell;
+
+    (void)state;
+    assert_int_equal(mini_bell_open(&bell), 0);
+    assert_a_good_bell(&bell);
+}
+
+/* A process may have closed its standard input: 0 is a descriptor, too. */
+static void g3_4_descriptor_0_is_a_bell_as_well(void **state) {
+    int input = dup(STDIN_FILENO); /* -1: it is closed */
+    struct mini_bell bell;
+
+    (void)state;
+    close(STDIN_FILENO);
+    errno = EIO;
+    int result = mini_bell_open(&bell);
+    if (result == 0) assert_int_equal(bell.wait_fd, 0);
+    if (result == 0) assert_a_good_bell(&bell);
+    if (input >= 0) dup2(input, STDIN_FILENO);
+    if (input >= 0) close(input);
+    assert_int_equal(result, 0);
 }
 
 static MINI_POLL(ends_well) {
@@ -2111,8 +2186,11 @@ static const struct CMUnitTest tests[] = {
     TEST(g3_2_a_ring_holds_its_capacity_exactly),
     TEST(g3_2_a_batch_takes_what_fits),
     TEST(g3_1_batches_agree_with_a_plain_queue),
+    TEST(g3_2_an_index_that_is_late_counts_nothing_that_is_not),
     TEST(g3_2_a_capacity_is_a_power_of_two),
     TEST(g1_11_rings_and_channels_without_memory),
+    TEST(g3_4_a_bell_says_whether_it_was_rung),
+    TEST(g3_4_descriptor_0_is_a_bell_as_well),
     TEST(g1_11_no_descriptor_for_the_bell),
     TEST(g3_2_try_forms_refuse_when_full_and_when_empty),
     TEST(g3_2_try_forms_work_outside_of_a_run),

@@ -527,6 +527,73 @@ static void g4_2_messages_keep_their_order(void **state) {
     }
 }
 
+/* What a shard tells all comes before what it sends after that, even to one
+ * that takes in messages meanwhile: shard 2, which stands in one of shard 0's
+ * until shard 1 has told all to print their tasks, and has sent it another. */
+static struct gate is_busy = GATE_CLOSED;
+static struct gate is_sent = GATE_CLOSED;
+
+static void is_back_too(struct mini_message *message) {
+    (void)message;
+    if (++notes_back == 2) mini_event_set(all_back, 0);
+}
+
+static void stand_still(struct mini_message *message) {
+    gate_open(&is_busy);
+    gate_pass(&is_sent);
+    mini_message_send(message, 0, is_back_too);
+}
+
+static void say_so(struct mini_message *message) {
+    fputs("a later message\n", stderr);
+    mini_message_send(message, 0, is_back_too);
+}
+
+static long tell_and_send(void *argument) {
+    (void)argument;
+    gate_pass(&is_busy);
+    mini_dump_all();
+    mini_message_send(&notes[1].message, 2, say_so);
+    return 0;
+}
+
+static long let_it_go_on(void *argument) {
+    (void)argument;
+    gate_open(&is_sent);
+    return 0;
+}
+
+static MINI_POLL(tell_before_sending) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    notes_back = 0;
+    mini_event_init(&self->event);
+    all_back = &self->event;
+    mini_message_send(&notes[0].message, 2, stand_still);
+    MINI_AWAIT(mini_submit_to(&self->call, 1, tell_and_send, NULL));
+    MINI_AWAIT(mini_submit_to(&self->call, 1, let_it_go_on, NULL));
+    MINI_AWAIT(mini_event_wait(&self->wait, &self->event));
+    MINI_END(0);
+}
+
+static void g4_2_news_come_before_what_is_sent_after_them(void **state) {
+    char text[4000];
+
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        mini_test_capture_begin();
+        long result = run(tell_before_sending, 3);
+        mini_test_capture_end(text, sizeof text);
+        assert_int_equal(result, 0);
+        char *news = strstr(text, "shard 2:");
+        char *message = strstr(text, "a later message");
+        assert_non_null(news);
+        assert_non_null(message);
+        assert_true(news < message);
+    }
+}
+
 /* ---- G4.3: storms ------------------------------------------------------------ */
 
 /* A call that goes on to another shard, and comes back all the way. At each
@@ -1587,9 +1654,6 @@ static void g4_7_a_sleeping_shard_is_rung_once(void **state) {
 }
 
 /* A shard that is awake is not rung. */
-static struct gate is_busy = GATE_CLOSED;
-static struct gate is_sent = GATE_CLOSED;
-
 static long keep_busy(void *argument) {
     (void)argument;
     gate_open(&is_busy);
@@ -1623,6 +1687,33 @@ static MINI_POLL(ring_nobody) {
 static void g4_7_an_awake_shard_is_not_rung(void **state) {
     (void)state;
     assert_int_equal(run(ring_nobody, 2), 0);
+    assert_as_expected();
+}
+
+/* Nor is one that is sent nothing, while a third is: it goes on sleeping. */
+static bool sleeps(unsigned shard) {
+    struct mini_shard *there = &mini_self->shard->smp->shards[shard];
+
+    return atomic_load(&atomic_load(&there->parker)->sleeping);
+}
+
+static MINI_POLL(call_past_a_sleeper) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, stop_before_sleep, NULL));
+    gate_pass(&is_parked);
+    for (self->i = 0; self->i < 10; self->i++) {
+        MINI_AWAIT(mini_submit_to(&self->call, 2, which_shard, NULL));
+        EXPECT(MINI_RESULT == 2 && sleeps(1));
+    }
+    gate_open(&may_go_on);
+    MINI_END(0);
+}
+
+static void g4_7_who_is_sent_nothing_is_not_rung(void **state) {
+    (void)state;
+    assert_int_equal(run(call_past_a_sleeper, 3), 0);
     assert_as_expected();
 }
 
@@ -2079,6 +2170,84 @@ static void g4_4_a_cancel_meets_the_last_at_the_barrier(void **state) {
     assert_as_expected();
 }
 
+/* Who is cancelled on the way to the barrier has not come. */
+static MINI_POLL(leave_on_the_way) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    if (future->resume == 0) {
+        future->resume = 1;
+        self->pending = mini_barrier_await(&self->barrier, &barrier);
+        EXPECT(!mini_drive(self->pending, cx));
+    }
+    if (!drive_cancelled(self->pending, cx)) return MINI_PENDING;
+    return mini_ready(future, self->pending->result);
+}
+
+static MINI_POLL(come_after_one_that_left) {
+    static unsigned two = 2;
+    static struct mini_task *tasks[2];
+    static struct kit hand;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, make_barrier, &two));
+    MINI_AWAIT(MINI_CALL(struct kit, &hand, leave_on_the_way));
+    EXPECT(MINI_RESULT == -ECANCELED);
+    tasks[0] = new_member(0);
+    MINI_AWAIT(mini_yield(&self->yield));
+    MINI_AWAIT(mini_submit_to(&self->call, 1, which_shard, NULL));
+    EXPECT(outcomes[0] == WAITING);
+    tasks[1] = new_member(1);
+    MINI_AWAIT(mini_join(&self->join, tasks[1]));
+    EXPECT(MINI_RESULT == 1);
+    MINI_AWAIT(mini_join(&self->join, tasks[0]));
+    EXPECT(MINI_RESULT == 0);
+    MINI_END(0);
+}
+
+static void g4_4_who_is_cancelled_on_the_way_has_not_come(void **state) {
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        assert_int_equal(run(come_after_one_that_left, 2), 0);
+        assert_as_expected();
+    }
+}
+
+/* A barrier is on the shard that has made it: others hear nothing of it. */
+static MINI_POLL(meet_at_home) {
+    static unsigned one = 1;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    make_barrier(&one);
+    MINI_AWAIT(mini_submit_to(&self->call, 0, messages_so_far, NULL));
+    self->n = MINI_RESULT;
+    for (self->i = 0; self->i < 10; self->i++) {
+        MINI_AWAIT(mini_barrier_await(&self->barrier, &barrier));
+        EXPECT(MINI_RESULT == 1);
+    }
+    MINI_AWAIT(mini_submit_to(&self->call, 0, messages_so_far, NULL));
+    EXPECT(MINI_RESULT == self->n + 1); /* this call, and no other */
+    MINI_END(0);
+}
+
+static MINI_POLL(meet_elsewhere) {
+    static struct kit frame;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_spawn_on(
+        &self->remote, 1, MINI_CALL(struct kit, &frame, meet_at_home)));
+    EXPECT(MINI_RESULT == 0);
+    MINI_END(0);
+}
+
+static void g4_1_a_barrier_is_on_its_own_shard(void **state) {
+    (void)state;
+    assert_int_equal(run(meet_elsewhere, 2), 0);
+    assert_as_expected();
+}
+
 /* ---- G1.5: nothing can come any more ---------------------------------------- */
 
 static size_t occurrences(const char *text, const char *word) {
@@ -2161,6 +2330,125 @@ static void g1_5_shards_that_wait_for_each_other_are_named(void **state) {
             assert_non_null(strstr(text, "EDEADLK"));
             assert_non_null(strstr(text, "main_of_test"));
         }
+}
+
+/* If that is not the end of it, since a task waits for what another's clean-up
+ * will do, that one is ended, too: here shard 1's, as shard 0 is at its end. */
+static struct mini_event is_tidy; /* shard 1's */
+
+static MINI_POLL(tidies_in_the_end) {
+    struct patient *self = MINI_SELF(struct patient);
+
+    MINI_BEGIN;
+    mini_event_init(&self->never);
+    MINI_AWAIT(mini_event_wait(&self->wait, &self->never));
+    mini_event_set(&is_tidy, 6);
+    MINI_END(0);
+}
+
+static long leave_tidier(void *argument) {
+    (void)argument;
+    mini_event_init(&is_tidy);
+    return mini_detach(MINI_SPAWN(struct patient, tidies_in_the_end));
+}
+
+static MINI_POLL(waits_until_it_is_tidy) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT_SHIELDED(mini_event_wait(&self->wait, &is_tidy));
+    MINI_END(MINI_RESULT);
+}
+
+static MINI_POLL(await_anothers_end) {
+    static struct kit frame;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, leave_tidier, NULL));
+    MINI_AWAIT(mini_spawn_on(&self->remote, 1,
+        MINI_CALL(struct kit, &frame, waits_until_it_is_tidy)));
+    EXPECT(MINI_RESULT == 6);
+    calls++;
+    MINI_END(0);
+}
+
+static void g1_5_a_second_deadlock_ends_what_the_first_has_not(void **state) {
+    char text[4000];
+
+    (void)state;
+    for (unsigned shards = 2; shards <= 4; shards++) {
+        calls = 0;
+        assert_int_equal(
+            run_stuck(await_anothers_end, shards, text, sizeof text), -EDEADLK);
+        assert_int_equal(calls, 1);
+        assert_non_null(strstr(text, "waits_until_it_is_tidy"));
+        assert_int_equal(occurrences(text, "EDEADLK"), 1); /* is main's */
+        assert_null(strstr(text, "given up"));
+    }
+}
+
+/* Before that, the first ends shard 0's main alone: other shards' tasks are
+ * cancelled only as far as it waits for them. A turn has room for many yields. */
+static MINI_POLL(looks_round_when_cancelled) {
+    struct patient *self = MINI_SELF(struct patient);
+
+    MINI_BEGIN;
+    mini_event_init(&self->never);
+    MINI_AWAIT(mini_event_wait(&self->wait, &self->never));
+    for (self->yields = 0; self->yields < 1000; self->yields++)
+        MINI_AWAIT_SHIELDED(mini_yield(&self->yield));
+    EXPECT(!is_tidy.set);
+    MINI_END(6);
+}
+
+static MINI_POLL(await_who_looks_round) {
+    static struct patient frame;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, leave_tidier, NULL));
+    MINI_AWAIT(mini_spawn_on(&self->remote, 1,
+        MINI_CALL(struct patient, &frame, looks_round_when_cancelled)));
+    EXPECT(MINI_RESULT == 6);
+    MINI_END(0);
+}
+
+static void g1_5_the_first_deadlock_ends_shard_0s_main_alone(void **state) {
+    char text[4000];
+
+    (void)state;
+    for (int round = 0; round < 20; round++)
+        assert_int_equal(
+            run_stuck(await_who_looks_round, 2, text, sizeof text), -EDEADLK);
+}
+
+/* Whoever comes out of the count of those that wait is counted, too: else one
+ * that looks at it twice would not see that somebody was awake in between. */
+static uint64_t woken_so_far(void) {
+    return atomic_load(&mini_self->shard->smp->idle) >> 32;
+}
+
+static MINI_POLL(count_who_wakes) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, which_shard, NULL));
+    self->n = (long)woken_so_far();
+    mini_event_init(&self->event);
+    MINI_AWAIT(mini_event_wait(&self->wait, &self->event));
+    EXPECT(MINI_RESULT == -ECANCELED);
+    EXPECT(woken_so_far() > (uint64_t)self->n);
+    MINI_END(0);
+}
+
+static void g1_5_who_wakes_is_counted(void **state) {
+    char text[4000];
+
+    (void)state;
+    for (int round = 0; round < 20; round++)
+        assert_int_equal(
+            run_stuck(count_who_wakes, 2, text, sizeof text), -EDEADLK);
 }
 
 /* A clean-up that nothing can end does not hang the run either: it is given up,
@@ -2551,6 +2839,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_1_a_call_to_ones_own_shard_is_a_message_too),
     TEST(g4_2_calls_between_two_shards_keep_their_order),
     TEST(g4_2_messages_keep_their_order),
+    TEST(g4_2_news_come_before_what_is_sent_after_them),
     TEST(g4_3_storms_end_with_every_ring_and_every_count),
     TEST(g4_3_storms_end_with_a_shuffled_run_queue),
     TEST(g4_3_no_allocation_on_the_way),
@@ -2574,6 +2863,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_7_idle_shards_sleep),
     TEST(g4_7_a_sleeping_shard_is_rung_once),
     TEST(g4_7_an_awake_shard_is_not_rung),
+    TEST(g4_7_who_is_sent_nothing_is_not_rung),
     TEST(g4_7_the_end_wakes_all_sleepers),
     TEST(g4_7_an_unsent_message_is_looked_at_a_tick_later),
     TEST(g4_8_a_bad_shard_is_refused),
@@ -2586,7 +2876,12 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_1_a_barrier_opens_when_all_have_come),
     TEST(g4_4_who_is_cancelled_leaves_the_barrier),
     TEST(g4_4_a_cancel_meets_the_last_at_the_barrier),
+    TEST(g4_4_who_is_cancelled_on_the_way_has_not_come),
+    TEST(g4_1_a_barrier_is_on_its_own_shard),
     TEST(g1_5_shards_that_wait_for_each_other_are_named),
+    TEST(g1_5_a_second_deadlock_ends_what_the_first_has_not),
+    TEST(g1_5_the_first_deadlock_ends_shard_0s_main_alone),
+    TEST(g1_5_who_wakes_is_counted),
     TEST(g1_5_a_cleanup_that_cannot_end_is_given_up),
     TEST(g1_5_one_message_under_way_is_no_deadlock),
     TEST(g1_5_a_timer_anywhere_is_no_deadlock),
