@@ -591,6 +591,7 @@ static void g4_2_news_come_before_what_is_sent_after_them(void **state) {
         assert_non_null(news);
         assert_non_null(message);
         assert_true(news < message);
+        assert_null(strstr(news + 1, "shard 2:")); /* and each once */
     }
 }
 
@@ -2719,6 +2720,20 @@ static void g4_6_a_start_without_descriptors(void **state) {
 
 static int threads_allowed = -1;
 
+/* One that takes its time to begin; it would notice if main did not wait. */
+static struct {
+    int in; /* is the one after as many more; below 0: none */
+    void *(*body)(void *);
+    atomic_bool begun, main_begun;
+} late = {.in = -1};
+
+static void *begin_late(void *argument) {
+    for (int i = 0; i < 20 && !late.main_begun; i++)
+        mini_poll_fds(NULL, 0, MINI_MS);
+    late.begun = true;
+    return late.body(argument);
+}
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     void *(*body)(void *), void *argument) {
     static int (*real)(
@@ -2726,6 +2741,10 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 
     if (threads_allowed == 0) return EAGAIN;
     threads_allowed -= threads_allowed > 0;
+    if (late.in >= 0 && late.in-- == 0) {
+        late.body = body;
+        body = begin_late;
+    }
     if (real == NULL)
         *(void **)(void *)&real = dlsym(RTLD_NEXT, "pthread_create");
     return real(thread, attributes, body, argument);
@@ -2748,8 +2767,28 @@ static void g4_6_a_start_without_threads(void **state) {
     assert_nothing_left();
 }
 
+static MINI_POLL(begin_after_all) {
+    (void)cx;
+    late.main_begun = true;
+    return mini_ready(future, late.begun);
+}
+
+static void g4_6_main_begins_when_all_have_started(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        late.begun = late.main_begun = false;
+        late.in = i;
+        assert_int_equal(run(begin_after_all, 4), 1);
+    }
+}
+
 #else
 static void g4_6_a_start_without_threads(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g4_6_main_begins_when_all_have_started(void **state) {
     (void)state;
     skip();
 }
@@ -2812,7 +2851,38 @@ static void g4_6_the_callers_cpus_are_as_before(void **state) {
     assert_true(CPU_EQUAL(&at_first, &in_the_end));
 }
 
+/* One a CPU that this process may use; if it cannot know, that is one. */
+static int cpus_to_use;
+
+static long count_cpus(void) { return mini_cpu_count(); }
+
+static void counted_them(long result, const struct mini_test_fault *fault) {
+    assert_int_equal(result, fault->call ? 1 : cpus_to_use);
+}
+
+static void g4_8_one_shard_a_cpu_that_may_be_used(void **state) {
+    cpu_set_t one;
+    int cpu = 0;
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof at_first, &at_first), 0);
+    cpus_to_use = CPU_COUNT(&at_first);
+    assert_int_equal(mini_test_each_fault(count_cpus, counted_them), 1);
+    while (!CPU_ISSET(cpu, &at_first)) cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    cpus_to_use = 1;
+    counted_them(count_cpus(), &(struct mini_test_fault){0});
+    assert_int_equal(sched_setaffinity(0, sizeof at_first, &at_first), 0);
+}
+
 #else
+static void g4_8_one_shard_a_cpu_that_may_be_used(void **state) {
+    (void)state;
+    skip();
+}
+
 static void g4_6_the_callers_cpus_are_as_before(void **state) {
     (void)state;
     skip();
@@ -2882,7 +2952,9 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_6_any_system_call_may_fail),
     TEST(g4_6_a_start_without_descriptors),
     TEST(g4_6_a_start_without_threads),
+    TEST(g4_6_main_begins_when_all_have_started),
     TEST(g4_6_the_callers_cpus_are_as_before),
+    TEST(g4_8_one_shard_a_cpu_that_may_be_used),
 };
 
 MINI_TEST_MAIN(tests)
