@@ -1816,6 +1816,16 @@ static void g4_8_no_options_is_one_shard_and_0_is_one_a_cpu(void **state) {
     assert_as_expected();
 }
 
+/* As many as there may be would be allowed, were there memory for them. */
+static void g4_8_more_shards_than_there_may_be(void **state) {
+    (void)state;
+    mini_test_fail_alloc_after(0);
+    assert_int_equal(run(count_all, MINI_SHARDS_MAX), -ENOMEM);
+    mini_test_fail_alloc_after(0);
+    assert_int_equal(run(count_all, MINI_SHARDS_MAX + 1), -EINVAL);
+    assert_int_equal(run(count_all, UINT_MAX), -EINVAL);
+}
+
 static void g4_8_bad_options_are_refused(void **state) {
     static const unsigned bad[] = {3, 5, 6, 7, 100, 255, UINT_MAX};
 
@@ -2913,6 +2923,9 @@ static void g4_6_the_callers_cpus_are_as_before(void **state) {
     cmocka_unit_test_setup_teardown(name, with_hook, without_hook)
 
 static const struct CMUnitTest tests[] = {
+    /* these come first: a thread that stays pinned is that for all that follow */
+    TEST(g4_6_the_callers_cpus_are_as_before),
+    TEST(g4_8_one_shard_a_cpu_that_may_be_used),
     TEST(g4_1_a_call_runs_on_the_targets_thread_once),
     TEST(g4_1_results_and_errors_come_back),
     TEST(g4_1_any_future_runs_on_any_shard),
@@ -2949,6 +2962,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_8_a_bad_shard_is_refused),
     TEST(g4_8_more_shards_than_cpus),
     TEST(g4_8_no_options_is_one_shard_and_0_is_one_a_cpu),
+    TEST(g4_8_more_shards_than_there_may_be),
     TEST(g4_8_bad_options_are_refused),
     TEST(g4_1_broadcast_and_reduce_in_the_order_of_shards),
     TEST(g4_4_a_cancel_races_with_a_broadcast),
@@ -2971,8 +2985,6 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_6_a_start_without_descriptors),
     TEST(g4_6_a_start_without_threads),
     TEST(g4_6_main_begins_when_all_have_started),
-    TEST(g4_6_the_callers_cpus_are_as_before),
-    TEST(g4_8_one_shard_a_cpu_that_may_be_used),
 };
 
 MINI_TEST_MAIN(tests)
