@@ -2829,7 +2829,7 @@ static void g4_6_main_begins_when_all_have_started(void **state) {
 static cpu_set_t at_first;
 
 /* The CPU this thread may use, by its place among those of the process; -1 if
- * it may use more than one. */
+ * it may use more than one, -3 if it is none of those. */
 static long place_of_this_thread(void *argument) {
     cpu_set_t here;
     long place = 0;
@@ -2837,9 +2837,11 @@ static long place_of_this_thread(void *argument) {
     (void)argument;
     if (sched_getaffinity(0, sizeof here, &here) != 0) return -2;
     if (CPU_COUNT(&here) != 1) return -1;
-    for (int cpu = 0; !CPU_ISSET(cpu, &here); cpu++)
+    int cpu = 0;
+
+    for (; !CPU_ISSET(cpu, &here); cpu++)
         place += CPU_ISSET(cpu, &at_first) != 0;
-    return place;
+    return CPU_ISSET(cpu, &at_first) ? place : -3;
 }
 
 static MINI_POLL(look_where_shards_are) {
@@ -2889,24 +2891,39 @@ static void counted_them(long result, const struct mini_test_fault *fault) {
 }
 
 static void g4_8_one_shard_a_cpu_that_may_be_used(void **state) {
-    cpu_set_t one;
-    int cpu = 0;
-
     (void)state;
     assert_int_equal(sched_getaffinity(0, sizeof at_first, &at_first), 0);
     cpus_to_use = CPU_COUNT(&at_first);
     assert_int_equal(mini_test_each_fault(count_cpus, counted_them), 1);
-    while (!CPU_ISSET(cpu, &at_first)) cpu++;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
-    cpus_to_use = 1;
-    counted_them(count_cpus(), &(struct mini_test_fault){0});
+}
+
+/* One that the caller may not use is not used. */
+static void g4_8_shards_stay_on_the_callers_cpus(void **state) {
+    cpu_set_t all;
+    int last = CPU_SETSIZE - 1;
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    while (!CPU_ISSET(last, &all)) last--;
+    CPU_ZERO(&at_first);
+    CPU_SET(last, &at_first);
     assert_int_equal(sched_setaffinity(0, sizeof at_first, &at_first), 0);
+    unsigned count = mini_cpu_count();
+    long result = run(look_where_shards_are, 3);
+
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(result, 0);
+    assert_as_expected();
 }
 
 #else
 static void g4_8_one_shard_a_cpu_that_may_be_used(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g4_8_shards_stay_on_the_callers_cpus(void **state) {
     (void)state;
     skip();
 }
@@ -2926,6 +2943,7 @@ static const struct CMUnitTest tests[] = {
     /* these come first: a thread that stays pinned is that for all that follow */
     TEST(g4_6_the_callers_cpus_are_as_before),
     TEST(g4_8_one_shard_a_cpu_that_may_be_used),
+    TEST(g4_8_shards_stay_on_the_callers_cpus),
     TEST(g4_1_a_call_runs_on_the_targets_thread_once),
     TEST(g4_1_results_and_errors_come_back),
     TEST(g4_1_any_future_runs_on_any_shard),
