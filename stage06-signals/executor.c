@@ -193,6 +193,7 @@ int mini_step(struct mini_executor *executor) {
 /* ---- a run ---- */
 
 static void name_tasks(struct mini_executor *executor, const char *what) {
+    if (executor->alive == 0) return; /* it waits for others' */
     fprintf(stderr, "miniss: %zu task(s) %s:\n", executor->alive, what);
     mini_dump(stderr);
 }
@@ -217,7 +218,7 @@ static void drain(struct mini_executor *executor) {
             name_tasks(executor, "given up: nothing can wake their clean-up");
             return;
         }
-        if (++turns == patience && executor->alive > 0) {
+        if (++turns == patience) {
             name_tasks(executor, "ignore cancel");
             patience *= 2;
         }
