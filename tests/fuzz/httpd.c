@@ -265,7 +265,6 @@ struct mini_future *mini_serve(struct mini_server *server) {
     abort();
 }
 const char *mini_io_describe(void) { abort(); }
-unsigned mini_shard_count(void) { abort(); }
 
 /* ---- an input ---- */
 
