@@ -392,6 +392,39 @@ static void g4_1_a_call_to_ones_own_shard_is_a_message_too(void **state) {
     }
 }
 
+static MINI_POLL(take_over) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    if (!mini_drive(self->pending, cx)) return MINI_PENDING;
+    return mini_ready(future, self->pending->result);
+}
+
+/* Both have new owners before the messages go out, at the end of the turn. */
+static MINI_POLL(hand_calls_on) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    mini_submit_to(&self->call, 1, which_shard, NULL);
+    mini_spawn_on(&self->remote, 1, mini_yield(&self->yield));
+    EXPECT(!mini_drive(&self->call.future, cx));
+    EXPECT(!mini_drive(&self->remote.future, cx));
+    self->task =
+        MINI_SPAWN(struct kit, take_over, .pending = &self->call.future);
+    self->argument =
+        MINI_SPAWN(struct kit, take_over, .pending = &self->remote.future);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    EXPECT(MINI_RESULT == 1);
+    MINI_AWAIT(mini_join(&self->join, self->argument));
+    MINI_END(MINI_RESULT);
+}
+
+/* The task that polls it last is the one to be woken. */
+static void g4_1_a_call_may_change_hands(void **state) {
+    (void)state;
+    assert_int_equal(run(hand_calls_on, 2), 0);
+    assert_as_expected();
+}
+
 /* ---- G4.2: the order --------------------------------------------------------- */
 
 /* Written on shard TO alone: the number of the last message from each. */
@@ -2963,6 +2996,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_1_results_and_errors_come_back),
     TEST(g4_1_any_future_runs_on_any_shard),
     TEST(g4_1_a_call_to_ones_own_shard_is_a_message_too),
+    TEST(g4_1_a_call_may_change_hands),
     TEST(g4_2_calls_between_two_shards_keep_their_order),
     TEST(g4_2_messages_keep_their_order),
     TEST(g4_2_news_come_before_what_is_sent_after_them),

@@ -3158,6 +3158,37 @@ static void g5_1_a_server_says_why_it_cannot_listen(void **state) {
     assert_notes(-EADDRINUSE, -EADDRNOTAVAIL, -EINVAL, 0, -ECANCELED);
 }
 
+/* A child that calls exec must not get them: the port would stay taken. */
+static mini_poll looks_at_sockets(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    (void)cx;
+    for (int fd = 0; fd < 1000; fd++) {
+        struct sockaddr_in address;
+        socklen_t size = sizeof address;
+
+        if (getsockname(fd, (struct sockaddr *)&address, &size) < 0 ||
+            address.sin_family != AF_INET ||
+            ntohs(address.sin_port) != server_port)
+            continue;
+        self->i++;
+        self->sum += fcntl(fd, F_GETFD) != FD_CLOEXEC;
+    }
+    NOTE(self->i > 1);
+    NOTE(self->sum);
+    return mini_ready(future, 0);
+}
+
+static void g5_1_no_child_inherits_a_servers_sockets(void **state) {
+    struct script body = MINI_FRAME(struct script, looks_at_sockets);
+    struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+    (void)state;
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(1, 0, -ECANCELED);
+}
+
 /* Lets this process have only so many MORE. */
 static void allow_files(long more, struct rlimit *before) {
     struct rlimit few;
@@ -3815,6 +3846,25 @@ static void g3_5_who_spins_is_not_rung(void **state) {
     check_equal(run(&self.future, options), 300);
     assert_notes(0, 1);
     close_pair(fd);
+}
+
+/* A microsecond is some turns, a thousand of them would be hundreds. */
+static mini_poll sleeps_once(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_sleep(&self->sleep, 20 * MINI_MS));
+    MINI_END((long)mini_stats()->turns);
+}
+
+static void g2_8_who_spins_gives_up_after_its_time(void **state) {
+    struct script self = {.future = MINI_FUTURE(sleeps_once, "sleeps_once")};
+    struct mini_options options = real_clock(1);
+
+    (void)state;
+    options.spin = MINI_US;
+    check(run(&self.future, options) < 200);
 }
 
 /* Each shard serves a descriptor of its own at the same time. */
@@ -8937,6 +8987,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_5_spread_from_another_shard_than_the_first),
     cmocka_unit_test(g5_5_reuseport_has_all_shards_accept),
     cmocka_unit_test(g5_1_a_server_says_why_it_cannot_listen),
+    cmocka_unit_test(g5_1_no_child_inherits_a_servers_sockets),
     cmocka_unit_test(g5_5_a_server_that_cannot_listen_on_all_shards),
     cmocka_unit_test(g5_9_connections_outlive_their_server),
     cmocka_unit_test(g5_5_an_error_that_does_not_pass_ends_the_server),
@@ -8950,6 +9001,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
     cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
     cmocka_unit_test(g3_5_who_spins_is_not_rung),
+    cmocka_unit_test(g2_8_who_spins_gives_up_after_its_time),
     cmocka_unit_test(g4_5_shards_do_io_at_the_same_time),
     cmocka_unit_test(g1_5_what_waits_for_io_is_no_deadlock),
     cmocka_unit_test(g2_2_virtual_time_passes_when_io_has_nothing),
