@@ -1816,6 +1816,28 @@ static void g4_8_no_options_is_one_shard_and_0_is_one_a_cpu(void **state) {
     assert_as_expected();
 }
 
+/* The options of the run are those of each shard. */
+static long seed_here(void *argument) {
+    (void)argument;
+    return (long)mini_self->options.shuffle_seed;
+}
+
+static MINI_POLL(add_up_seeds) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_map_reduce(&self->broadcast, seed_here, NULL, add, 0));
+    MINI_END(MINI_RESULT);
+}
+
+static void g4_8_options_hold_on_every_shard(void **state) {
+    struct mini_options options = options_of(3, 0);
+
+    (void)state;
+    options.shuffle_seed = 7;
+    assert_int_equal(run_with(add_up_seeds, NULL, &options), 3 * 7);
+}
+
 /* As many as there may be would be allowed, were there memory for them: a later
  * stage has something to allocate before that. */
 static void g4_8_more_shards_than_there_may_be(void **state) {
@@ -3021,6 +3043,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_8_a_bad_shard_is_refused),
     TEST(g4_8_more_shards_than_cpus),
     TEST(g4_8_no_options_is_one_shard_and_0_is_one_a_cpu),
+    TEST(g4_8_options_hold_on_every_shard),
     TEST(g4_8_more_shards_than_there_may_be),
     TEST(g4_8_bad_options_are_refused),
     TEST(g4_1_broadcast_and_reduce_in_the_order_of_shards),
