@@ -1857,6 +1857,28 @@ static void g4_8_no_options_is_one_shard_and_0_is_one_a_cpu(void **state) {
     assert_as_expected();
 }
 
+/* The options of the run are those of each shard. */
+static long seed_here(void *argument) {
+    (void)argument;
+    return (long)mini_self->options.shuffle_seed;
+}
+
+static MINI_POLL(add_up_seeds) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_map_reduce(&self->broadcast, seed_here, NULL, add, 0));
+    MINI_END(MINI_RESULT);
+}
+
+static void g4_8_options_hold_on_every_shard(void **state) {
+    struct mini_options options = options_of(3, 0);
+
+    (void)state;
+    options.shuffle_seed = 7;
+    assert_int_equal(run_with(add_up_seeds, NULL, &options), 3 * 7);
+}
+
 /* As many as there may be would be allowed, were there memory for them: a later
  * stage has something to allocate before that. */
 static void g4_8_more_shards_than_there_may_be(void **state) {
@@ -2945,28 +2967,61 @@ static void g4_8_one_shard_a_cpu_that_may_be_used(void **state) {
     assert_int_equal(mini_test_each_fault(count_cpus, counted_them), 1);
 }
 
-/* One that the caller may not use is not used. */
+/* To one CPU alone, whatever has been on the stack before. */
+static unsigned char soil_stack(void) {
+    volatile unsigned char dirt[8192];
+
+    for (size_t i = 0; i < sizeof dirt; i++) dirt[i] = 0xff;
+    return dirt[0];
+}
+
+static void g4_8_a_pin_is_to_one_cpu(void **state) {
+    unsigned char (*volatile soil)(void) = soil_stack; /* not inlined */
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof at_first, &at_first), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(soil(), 0xff);
+        mini_pin(i);
+        long place = place_of_this_thread(NULL);
+        mini_unpin();
+        assert_int_equal(place, i % (unsigned)CPU_COUNT(&at_first));
+    }
+}
+
+/* One that the caller may not use is not used, and not given back to it. */
 static void g4_8_shards_stay_on_the_callers_cpus(void **state) {
-    cpu_set_t all;
+    cpu_set_t all, in_the_end;
     int last = CPU_SETSIZE - 1;
 
     (void)state;
     assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    mini_pin(0);
+    mini_unpin();
     while (!CPU_ISSET(last, &all)) last--;
     CPU_ZERO(&at_first);
     CPU_SET(last, &at_first);
     assert_int_equal(sched_setaffinity(0, sizeof at_first, &at_first), 0);
     unsigned count = mini_cpu_count();
+
+    run(begin_and_end, 1);
+    sched_getaffinity(0, sizeof in_the_end, &in_the_end);
     long result = run(look_where_shards_are, 3);
 
     assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
     assert_int_equal(count, 1);
     assert_int_equal(result, 0);
+    assert_true(CPU_EQUAL(&in_the_end, &at_first));
     assert_as_expected();
 }
 
 #else
 static void g4_8_one_shard_a_cpu_that_may_be_used(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g4_8_a_pin_is_to_one_cpu(void **state) {
     (void)state;
     skip();
 }
@@ -2991,6 +3046,7 @@ static const struct CMUnitTest tests[] = {
     /* these come first: a thread that stays pinned is that for all that follow */
     TEST(g4_6_the_callers_cpus_are_as_before),
     TEST(g4_8_one_shard_a_cpu_that_may_be_used),
+    TEST(g4_8_a_pin_is_to_one_cpu),
     TEST(g4_8_shards_stay_on_the_callers_cpus),
     TEST(g4_1_a_call_runs_on_the_targets_thread_once),
     TEST(g4_1_results_and_errors_come_back),
@@ -3029,6 +3085,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_8_a_bad_shard_is_refused),
     TEST(g4_8_more_shards_than_cpus),
     TEST(g4_8_no_options_is_one_shard_and_0_is_one_a_cpu),
+    TEST(g4_8_options_hold_on_every_shard),
     TEST(g4_8_more_shards_than_there_may_be),
     TEST(g4_8_bad_options_are_refused),
     TEST(g4_1_broadcast_and_reduce_in_the_order_of_shards),
