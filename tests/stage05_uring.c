@@ -6577,6 +6577,40 @@ static void g5_4_twenty_senders_share_few_buffers_and_none_starves(
     each_kernel(feasts);
 }
 
+/* All that is there would fill sixteen, but it is given one buffer at a time, for
+ * the others are for other streams. */
+static mini_poll flooded_script(
+    struct mini_future *future, struct mini_context cx) {
+    static const char full[MINI_BUFFER_BYTES];
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (; self->i < 16; self->i++) raw_send(self->fd[1], full, sizeof full);
+    for (self->i = 1; self->i <= 8; self->i++) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        self->wrong += MINI_RESULT != MINI_BUFFER_BYTES;
+        mini_lease_return(self->stream.lease);
+        SETTLE(self);
+        self->wrong += mini_stats()->leases != (uint64_t)self->i;
+    }
+    MINI_AWAIT(mini_recv_end(&self->stream));
+    MINI_END((long)self->wrong);
+}
+
+static void floods(void) {
+    struct sink self = {.future = MINI_FUTURE(flooded_script, "flooded")};
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    close_pair(self.fd);
+}
+
+static void g5_4_a_flood_is_given_one_buffer_at_a_time(void **state) {
+    (void)state;
+    each_kernel(floods);
+}
+
 /* Leases that are held while others wait: they wait as long as that, and all go
  * on when one comes back, also those that are first in line but have nothing to
  * receive. */
@@ -9049,6 +9083,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_a_stream_of_what_is_no_connection),
     cmocka_unit_test(g5_10_one_recv_brings_many_parts),
     cmocka_unit_test(g5_4_twenty_senders_share_few_buffers_and_none_starves),
+    cmocka_unit_test(g5_4_a_flood_is_given_one_buffer_at_a_time),
     cmocka_unit_test(g5_4_a_buffer_that_comes_back_goes_to_who_can_use_it),
     cmocka_unit_test(g5_4_the_end_of_a_stream_gives_its_buffers_back),
     cmocka_unit_test(g5_4_a_stream_that_has_ended_waits_for_no_buffer),
