@@ -4050,6 +4050,59 @@ static void out_of_memory(enum mini_accept_policy policy) {
     check(n > 10 && refused > 5);
 }
 
+/* poll(2)'s set is full, and the doorbell would need more memory: so the shard
+ * looks for what comes, and does not sleep where nobody could wake it. */
+enum { SET = 64 }; /* operations that there is room for at first */
+static struct deaf {
+    struct mini_future future;
+    struct mini_io io[SET], call;
+    struct mini_yield yield;
+    struct mini_join join;
+    struct mini_task *tasks[SET], *task;
+    int fd;
+    int i;
+} deaf;
+
+static long comes_late(void *arg) {
+    (void)arg;
+    usleep(20000); /* on a helper thread: the shard sleeps by then */
+    return 7;
+}
+
+static mini_poll deaf_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct deaf *self = MINI_SELF(struct deaf);
+
+    MINI_BEGIN;
+    for (int i = 0; i < SET; i++)
+        self->tasks[i] = background(mini_readable(&self->io[i], self->fd));
+    self->task = background(mini_offload(&self->call, comes_late, NULL));
+    MINI_AWAIT(mini_yield(&self->yield));
+    mini_test_fail_alloc_after(0);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    NOTE(mini_test_alloc_failed() || strcmp(mini_io_name(), "poll") != 0);
+    NOTE(MINI_RESULT);
+    mini_test_fail_alloc_after(-1);
+    for (; self->i < SET; self->i++) {
+        mini_cancel(self->tasks[self->i]);
+        MINI_AWAIT(mini_join(&self->join, self->tasks[self->i]));
+    }
+    MINI_END(0);
+}
+
+static void g1_11_a_shard_without_memory_for_its_bell_does_not_sleep(
+    void **state) {
+    int fd[2];
+
+    (void)state;
+    deaf = (struct deaf){.future = MINI_FUTURE(deaf_script, "deaf")};
+    open_pair(UNIX_SOCKETS, false, fd);
+    deaf.fd = fd[0];
+    check_equal(run(&deaf.future, real_clock(1)), 0);
+    close_pair(fd);
+    assert_notes(1, 7);
+}
+
 static void g1_11_io_without_memory_is_enomem(void **state) {
     (void)state;
     out_of_memory(MINI_ACCEPT_SPREAD);
@@ -9041,6 +9094,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_2_virtual_time_passes_when_io_has_nothing),
     cmocka_unit_test(g2_2_virtual_time_waits_for_io),
     cmocka_unit_test(g1_11_io_without_memory_is_enomem),
+    cmocka_unit_test(g1_11_a_shard_without_memory_for_its_bell_does_not_sleep),
     cmocka_unit_test(g1_11_a_server_without_memory_goes_on),
     cmocka_unit_test(g1_11_an_operation_without_memory_is_refused_alone),
     cmocka_unit_test(g5_6_an_unknown_backend_is_refused),
