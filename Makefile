@@ -114,7 +114,12 @@ interleave: python
 # Without SEED: COUNT seeds that are always the same, and as many fresh ones.
 sim:
 	@fresh=$$(date +%s)000; \
+	case "$(SEED)$(COUNT)" in *[!0-9]*) \
+	    echo "sim: SEED and COUNT are numbers" >&2; exit 2 ;; esac; \
 	for stage in $(or $(STAGE),$(if $(SEED),06,04 05 06)); do \
+	    case $$stage in 04|05|06) ;; *) \
+	        echo "sim: STAGE is 04, 05 or 06, not '$$stage'" >&2; exit 2 ;; \
+	    esac; \
 	    $(MAKE) -sC tests/sim STAGE=$$stage || exit 1; \
 	    sim=$$(echo stage$$stage-*/build/sim/sim); \
 	    for first in $(or $(SEED),1 $$fresh); do \
@@ -170,6 +175,11 @@ bench-instructions: python
 ##   make deps-matrix     the same for `make matrix`: other compilers, QEMU
 ##
 ## PORTABLE=1 with any of them builds with POSIX alone; V=1 shows the commands.
+
+# Whatever is not known.
+.DEFAULT:
+	@echo "there is no '$@' to make: 'make' alone lists all there is" >&2; \
+	exit 2
 
 .PHONY: doctor python
 doctor: python

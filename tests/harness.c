@@ -5,6 +5,7 @@
  */
 #include "harness.h"
 
+#include "../common/platform.h"
 #include "executor.h"
 #include "faults.h"
 
@@ -236,11 +237,13 @@ static void run(void **state) {
     int descriptors = mini_test_descriptors();
     int mappings = mini_test_shared_mappings();
     long blocks = mini_test_live_allocs();
+    unsigned cpus = mini_cpu_count();
 
     current->test_func(state);
     assert_int_equal(mini_test_descriptors(), descriptors);
     assert_int_equal(mini_test_shared_mappings(), mappings);
     assert_int_equal(mini_test_live_allocs(), blocks);
+    assert_int_equal(mini_cpu_count(), cpus);
 }
 
 static int tear_down(void **state) {

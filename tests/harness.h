@@ -15,7 +15,7 @@
  * runtime to. A test that runs longer than MINI_TEST_SECONDS ends the program
  * with a message that names it; so does a crash. Each test begins with no
  * failing allocation set and nothing captured, and must end with as many
- * descriptors, shared mappings and blocks of memory as there were.
+ * descriptors, shared mappings, blocks of memory and CPUs as there were.
  */
 #ifndef MINI_TEST_HARNESS_H
 #define MINI_TEST_HARNESS_H

@@ -564,6 +564,10 @@ def fits(name, pattern):
     return fnmatch.fnmatchcase(name, pattern if wild else f"*{pattern}*")
 
 
+TRAITS = set("plain portable asan tsan clang O0 O2 O3 lto m32 arm64 "
+             "valgrind".split())  # what stage.mk knows
+
+
 def arguments():
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -583,7 +587,12 @@ def arguments():
                         metavar="NAME=COMMAND",
                         help="a check to run first; it passes with status 0, "
                         "and is skipped if its last line begins so")
-    return parser.parse_args()
+    options = parser.parse_args()
+    unknown = set(re.split("[,-]", options.variants)) - TRAITS
+    if unknown:
+        parser.error(f"there is no variant {', '.join(sorted(unknown))}; "
+                     f"known are {' '.join(sorted(TRAITS))}")
+    return options
 
 
 def main():

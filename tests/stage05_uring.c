@@ -4050,6 +4050,59 @@ static void out_of_memory(enum mini_accept_policy policy) {
     check(n > 10 && refused > 5);
 }
 
+/* poll(2)'s set is full, and the doorbell would need more memory: so the shard
+ * looks for what comes, and does not sleep where nobody could wake it. */
+enum { SET = 64 }; /* operations that there is room for at first */
+static struct deaf {
+    struct mini_future future;
+    struct mini_io io[SET], call;
+    struct mini_yield yield;
+    struct mini_join join;
+    struct mini_task *tasks[SET], *task;
+    int fd;
+    int i;
+} deaf;
+
+static long comes_late(void *arg) {
+    (void)arg;
+    usleep(20000); /* on a helper thread: the shard sleeps by then */
+    return 7;
+}
+
+static mini_poll deaf_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct deaf *self = MINI_SELF(struct deaf);
+
+    MINI_BEGIN;
+    for (int i = 0; i < SET; i++)
+        self->tasks[i] = background(mini_readable(&self->io[i], self->fd));
+    self->task = background(mini_offload(&self->call, comes_late, NULL));
+    MINI_AWAIT(mini_yield(&self->yield));
+    mini_test_fail_alloc_after(0);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    NOTE(mini_test_alloc_failed() || strcmp(mini_io_name(), "poll") != 0);
+    NOTE(MINI_RESULT);
+    mini_test_fail_alloc_after(-1);
+    for (; self->i < SET; self->i++) {
+        mini_cancel(self->tasks[self->i]);
+        MINI_AWAIT(mini_join(&self->join, self->tasks[self->i]));
+    }
+    MINI_END(0);
+}
+
+static void g1_11_a_shard_without_memory_for_its_bell_does_not_sleep(
+    void **state) {
+    int fd[2];
+
+    (void)state;
+    deaf = (struct deaf){.future = MINI_FUTURE(deaf_script, "deaf")};
+    open_pair(UNIX_SOCKETS, false, fd);
+    deaf.fd = fd[0];
+    check_equal(run(&deaf.future, real_clock(1)), 0);
+    close_pair(fd);
+    assert_notes(1, 7);
+}
+
 static void g1_11_io_without_memory_is_enomem(void **state) {
     (void)state;
     out_of_memory(MINI_ACCEPT_SPREAD);
@@ -6577,6 +6630,40 @@ static void g5_4_twenty_senders_share_few_buffers_and_none_starves(
     each_kernel(feasts);
 }
 
+/* All that is there would fill sixteen, but it is given one buffer at a time, for
+ * the others are for other streams. */
+static mini_poll flooded_script(
+    struct mini_future *future, struct mini_context cx) {
+    static const char full[MINI_BUFFER_BYTES];
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (; self->i < 16; self->i++) raw_send(self->fd[1], full, sizeof full);
+    for (self->i = 1; self->i <= 8; self->i++) {
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        self->wrong += MINI_RESULT != MINI_BUFFER_BYTES;
+        mini_lease_return(self->stream.lease);
+        SETTLE(self);
+        self->wrong += mini_stats()->leases != (uint64_t)self->i;
+    }
+    MINI_AWAIT(mini_recv_end(&self->stream));
+    MINI_END((long)self->wrong);
+}
+
+static void floods(void) {
+    struct sink self = {.future = MINI_FUTURE(flooded_script, "flooded")};
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    close_pair(self.fd);
+}
+
+static void g5_4_a_flood_is_given_one_buffer_at_a_time(void **state) {
+    (void)state;
+    each_kernel(floods);
+}
+
 /* Leases that are held while others wait: they wait as long as that, and all go
  * on when one comes back, also those that are first in line but have nothing to
  * receive. */
@@ -9007,6 +9094,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_2_virtual_time_passes_when_io_has_nothing),
     cmocka_unit_test(g2_2_virtual_time_waits_for_io),
     cmocka_unit_test(g1_11_io_without_memory_is_enomem),
+    cmocka_unit_test(g1_11_a_shard_without_memory_for_its_bell_does_not_sleep),
     cmocka_unit_test(g1_11_a_server_without_memory_goes_on),
     cmocka_unit_test(g1_11_an_operation_without_memory_is_refused_alone),
     cmocka_unit_test(g5_6_an_unknown_backend_is_refused),
@@ -9049,6 +9137,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_a_stream_of_what_is_no_connection),
     cmocka_unit_test(g5_10_one_recv_brings_many_parts),
     cmocka_unit_test(g5_4_twenty_senders_share_few_buffers_and_none_starves),
+    cmocka_unit_test(g5_4_a_flood_is_given_one_buffer_at_a_time),
     cmocka_unit_test(g5_4_a_buffer_that_comes_back_goes_to_who_can_use_it),
     cmocka_unit_test(g5_4_the_end_of_a_stream_gives_its_buffers_back),
     cmocka_unit_test(g5_4_a_stream_that_has_ended_waits_for_no_buffer),

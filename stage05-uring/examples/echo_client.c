@@ -16,6 +16,7 @@
 
 static struct sockaddr_in server = {.sin_family = AF_INET};
 static unsigned connections = 10, messages = 100, size = 64;
+static const char *failure; /* the first one */
 
 struct client {
     struct mini_future future;
@@ -39,6 +40,7 @@ static mini_poll client(struct mini_future *future, struct mini_context cx) {
     self->sent = malloc(size);
     self->received = malloc(size);
     self->fd = socket(AF_INET, SOCK_STREAM, 0);
+    future->result = -errno;
     if (self->fd < 0 || !self->sent || !self->received) goto end;
     setsockopt(self->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     MINI_AWAIT(mini_connect(
@@ -58,6 +60,9 @@ static mini_poll client(struct mini_future *future, struct mini_context cx) {
     }
     self->ok = true;
 end:
+    if (!self->ok && !failure)
+        failure = MINI_RESULT < 0 ? strerror((int)-MINI_RESULT)
+                                  : "not all came back, or something else";
     if (self->fd >= 0) MINI_AWAIT_SHIELDED(mini_close(&self->io, self->fd));
     free(self->sent);
     free(self->received);
@@ -87,6 +92,7 @@ static mini_poll program(struct mini_future *future, struct mini_context cx) {
            "(%s, %" PRIu64 " ms)\n",
         self->good, connections, messages, size, mini_io_name(),
         (mini_now() - self->start) / MINI_MS);
+    if (failure) fprintf(stderr, "echo_client: %s\n", failure);
     MINI_END(self->good == connections ? 0 : -EIO);
 }
 
@@ -101,6 +107,13 @@ static unsigned number(const char *option, const char *text, unsigned max) {
     return (unsigned)value;
 }
 
+static void usage(void) {
+    fputs("usage: echo_client --port P [--host IPv4] [--connections C] "
+          "[--messages M] [--size S]\n",
+        stderr);
+    exit(2);
+}
+
 int main(int argc, char **argv) {
     static const struct option names[] = {{"port", required_argument, 0, 'p'},
         {"host", required_argument, 0, 'h'},
@@ -109,6 +122,7 @@ int main(int argc, char **argv) {
         {"size", required_argument, 0, 's'}, {0}};
     const char *host = "127.0.0.1";
     struct program frame;
+    opterr = 0; /* one line says it all: usage */
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         if (c == 'p')
             server.sin_port = htons((uint16_t)number("port", optarg, 65535));
@@ -121,15 +135,11 @@ int main(int argc, char **argv) {
         else if (c == 's')
             size = number("size", optarg, 16 << 20);
         else
-            return 2; /* getopt has said why */
+            usage();
     }
     if (server.sin_port == 0 || optind < argc ||
-        inet_pton(AF_INET, host, &server.sin_addr) != 1) {
-        fputs("usage: echo_client --port P [--host IPv4] [--connections C] "
-              "[--messages M] [--size S]\n",
-            stderr);
-        return 2;
-    }
+        inet_pton(AF_INET, host, &server.sin_addr) != 1)
+        usage();
     struct mini_task **tasks = calloc(connections, sizeof *tasks);
     if (!tasks) return 1;
     long result = mini_run(

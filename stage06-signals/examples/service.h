@@ -42,8 +42,13 @@ static inline void say_listening(const char *host, unsigned port) {
 
 static inline long cannot_listen(
     const char *program, const char *host, unsigned port, long error) {
-    fprintf(stderr, "%s: cannot listen on %s:%u: %s\n", program, host, port,
-        strerror((int)-error));
+    const char *advice = "";
+    if (error == -EADDRINUSE) advice = "; take another --port, 0: a free one";
+    if (error == -EACCES) advice = "; take another --port, from 1024 on";
+    if (error == -EADDRNOTAVAIL)
+        advice = "; --host is a name or an address of this machine";
+    fprintf(stderr, "%s: cannot listen on %s:%u: %s%s\n", program, host, port,
+        strerror((int)-error), advice);
     return error;
 }
 
