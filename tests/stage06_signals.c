@@ -462,7 +462,7 @@ static mini_poll all_signals_script(
     struct mini_future *future, struct mini_context cx) {
     struct script *self = MINI_SELF(struct script);
     static const int some[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1,
-        SIGUSR2, SIGCHLD, SIGCONT, SIGTSTP, SIGURG};
+        SIGUSR2, SIGCHLD, SIGPIPE, SIGCONT, SIGTSTP, SIGURG};
 
     MINI_BEGIN;
     for (self->i = 0; self->i < (long)COUNT_OF(some); self->i++) {
@@ -1951,6 +1951,32 @@ static void g6_6_a_forked_child_is_not_meant(void **state) {
     assert_good(forked);
 }
 
+/* A handler on another thread may have begun when the run has just ended: it
+ * does what the signal does without one. */
+static void (*our_handler)(int);
+
+static mini_poll handler_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sigaction ours;
+
+    (void)cx;
+    sigaction(SIGUSR2, NULL, &ours);
+    our_handler = ours.sa_handler;
+    return mini_ready(future, 0);
+}
+
+static void late_handler(void) {
+    struct mini_future main = MINI_FUTURE(handler_script, "main");
+
+    check_equal(run(&main, real_clock()), 0);
+    our_handler(SIGUSR2);
+}
+
+static void g6_6_a_handler_that_is_late_is_as_none(void **state) {
+    (void)state;
+    assert_dies(late_handler, SIGUSR2);
+}
+
 /* ---- G6.2 when the system refuses ---------------------------------------- */
 
 /* Waits for one signal, on another shard; another one ends it. */
@@ -2050,6 +2076,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_6_masks_and_dispositions_are_as_before),
     cmocka_unit_test(g6_6_a_program_that_is_started_inherits_nothing),
     cmocka_unit_test(g6_6_a_forked_child_is_not_meant),
+    cmocka_unit_test(g6_6_a_handler_that_is_late_is_as_none),
     cmocka_unit_test(g6_2_any_system_call_may_fail),
 };
 
