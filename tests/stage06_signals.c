@@ -16,6 +16,7 @@
 #include "miniss.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -441,6 +442,10 @@ static mini_poll sets_script(
     SETTLE(self);
     send_self(SIGUSR2);
     STEP(mini_join(&self->join, self->task[1]));
+    self->task[1] = background(wait_for(&self->other, SIGUSR2, 0));
+    SETTLE(self);
+    send_self(SIGHUP); /* nobody's: it ends the run */
+    STEP(mini_join(&self->join, self->task[1]));
     MINI_END(0);
 }
 
@@ -450,7 +455,7 @@ static void sets(void) {
     check_equal(run(MINI_CALL(struct script, &self, sets_script, .i = 0),
                     virtual_clock()),
         0);
-    check_noted(SIGWINCH, SIGWINCH, -ETIMEDOUT, SIGUSR2);
+    check_noted(SIGWINCH, SIGWINCH, -ETIMEDOUT, SIGUSR2, -ECANCELED);
 }
 
 static void g6_1_who_waits_gets_the_signals_of_his_set_only(void **state) {
@@ -736,6 +741,48 @@ static void g6_1_who_waits_for_a_signal_is_no_deadlock(void **state) {
         assert_good_saying(lonely, text, sizeof text);
         assert_non_null(strstr(text, "lonely_script"));
     }
+}
+
+/* Nor is one beside who waits for another thread. */
+static struct mini_channel channel;
+
+static void *late_item(void *argument) {
+    pause_ms(30);
+    mini_channel_try_send(&channel, argument);
+    return NULL;
+}
+
+static mini_poll beside_a_channel_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct mini_channel_wait wait;
+
+    MINI_BEGIN;
+    self->task[0] = background(wait_for(&self->wait, SIGUSR2, 0));
+    check_equal(pthread_create(&self->thread, NULL, late_item, NULL), 0);
+    STEP(mini_channel_recv(&wait, &channel));
+    pthread_join(self->thread, NULL);
+    send_self(SIGUSR2);
+    STEP(mini_join(&self->join, self->task[0]));
+    MINI_END(0);
+}
+
+static void beside_a_channel(void) {
+    struct script self;
+
+    check_equal(mini_channel_init(&channel, 1), 0);
+    check_equal(
+        run(MINI_CALL(struct script, &self, beside_a_channel_script, .i = 0),
+            real_clock()),
+        0);
+    check_noted(0, SIGUSR2);
+    mini_channel_destroy(&channel);
+}
+
+static void g6_1_waits_for_signals_and_channels_are_no_deadlock(void **state) {
+    (void)state;
+    shards = 1;
+    assert_good(beside_a_channel);
 }
 
 /* So all is well afterwards, with shard 0 waiting for another one. */
@@ -1951,6 +1998,39 @@ static void g6_6_a_forked_child_is_not_meant(void **state) {
     assert_good(forked);
 }
 
+/* What a handler interrupts finds errno as it was, even if the bell cannot be
+ * rung once more. */
+static mini_poll errno_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    int bell = mini_self->parker.bell.ring_fd;
+    uint64_t most = UINT64_MAX - 1;
+
+    MINI_BEGIN;
+    while (write(bell, &most, sizeof most) > 0) continue;
+    while (write(bell, &most, 1) > 0) continue; /* if it is a pipe */
+    errno = 77;
+    raise(SIGUSR2);
+    NOTE(errno);
+    STEP(wait_for(&self->wait, SIGUSR2, 0));
+    MINI_END(0);
+}
+
+static void errno_kept(void) {
+    struct script self;
+
+    check_equal(run(MINI_CALL(struct script, &self, errno_script, .i = 0),
+                    real_clock()),
+        0);
+    check_noted(77, SIGUSR2);
+}
+
+static void g6_6_a_handler_leaves_errno_alone(void **state) {
+    (void)state;
+    shards = 1;
+    assert_good(errno_kept);
+}
+
 /* A handler on another thread may have begun when the run has just ended: it
  * does what the signal does without one. */
 static void (*our_handler)(int);
@@ -2054,6 +2134,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_a_wait_that_is_cancelled_early_takes_no_signal),
     cmocka_unit_test(g6_1_a_wait_on_another_shard_is_cancelled),
     cmocka_unit_test(g6_1_who_waits_for_a_signal_is_no_deadlock),
+    cmocka_unit_test(g6_1_waits_for_signals_and_channels_are_no_deadlock),
     cmocka_unit_test(g6_1_a_wait_for_a_signal_leaves_no_deadlock_behind),
     cmocka_unit_test(g6_1_busy_shards_leave_signals_to_the_first),
     cmocka_unit_test(g6_1_a_second_run_at_the_same_time_is_ebusy),
@@ -2076,6 +2157,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_6_masks_and_dispositions_are_as_before),
     cmocka_unit_test(g6_6_a_program_that_is_started_inherits_nothing),
     cmocka_unit_test(g6_6_a_forked_child_is_not_meant),
+    cmocka_unit_test(g6_6_a_handler_leaves_errno_alone),
     cmocka_unit_test(g6_6_a_handler_that_is_late_is_as_none),
     cmocka_unit_test(g6_2_any_system_call_may_fail),
 };
