@@ -978,6 +978,50 @@ static void g6_1_each_run_begins_without_signals(void **state) {
     assert_good(two_runs);
 }
 
+/* Not even with one that came behind the last turn: what a run says when it
+ * gives up goes to a pipe that nobody reads. */
+static mini_poll stuck_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    mini_event_init(&self->event);
+    MINI_AWAIT_SHIELDED(mini_event_wait(&self->forever, &self->event));
+    MINI_END(0);
+}
+
+static mini_poll nothing_left_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_timeout(
+        &self->timeout, wait_for(&self->wait, SIGPIPE, 0), MINI_SECOND));
+    MINI_END(0);
+}
+
+static void signal_at_the_end(void) {
+    struct script self;
+    int ends[2];
+
+    check_equal(pipe(ends), 0);
+    close(ends[0]);
+    dup2(ends[1], STDERR_FILENO);
+    check_equal(run(MINI_CALL(struct script, &self, stuck_script, .i = 0),
+                    virtual_clock()),
+        -EDEADLK);
+    check_equal(
+        run(MINI_CALL(struct script, &self, nothing_left_script, .i = 0),
+            virtual_clock()),
+        0);
+    check_noted(-ETIMEDOUT);
+}
+
+static void g6_1_what_comes_at_the_very_end_is_not_the_next_runs(void **state) {
+    (void)state;
+    assert_good(signal_at_the_end);
+}
+
 /* ---- G6.2: a graceful end ----------------------------------------------- */
 
 /* A task at work: how it came to its end, and when. */
@@ -2139,6 +2183,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_busy_shards_leave_signals_to_the_first),
     cmocka_unit_test(g6_1_a_second_run_at_the_same_time_is_ebusy),
     cmocka_unit_test(g6_1_each_run_begins_without_signals),
+    cmocka_unit_test(g6_1_what_comes_at_the_very_end_is_not_the_next_runs),
     cmocka_unit_test(g6_2_tasks_have_the_drain_time_to_end),
     cmocka_unit_test(g6_2_all_shards_end_gracefully),
     cmocka_unit_test(g6_2_shards_that_are_done_wait_for_the_others),
