@@ -12,8 +12,7 @@
 static _Thread_local struct mini_shard *made_for;
 
 void mini_smp_ring(struct mini_shard *there) {
-    struct mini_parker *parker = atomic_load(&there->parker);
-    if (parker) mini_parker_ring(parker); /* NULL: it could not start */
+    mini_parker_ring(there->parker);
 }
 
 void mini_smp_tell_all(struct mini_smp *smp) {
@@ -170,7 +169,7 @@ static void *shard_thread(void *argument) {
     struct mini_future main = MINI_FUTURE(idle_main, "idle_main");
     mini_pin(shard->index);
     long result = mini_run(&main, &shard->smp->options);
-    if (!atomic_load(&shard->parker)) absent(shard->smp, (int)result);
+    if (!shard->parker) absent(shard->smp, (int)result);
     return NULL;
 }
 
@@ -189,7 +188,7 @@ static int start(struct mini_executor *executor) {
     if (error < 0) return error;
     struct mini_shard *here = executor->shard = made_for;
     struct mini_smp *smp = here->smp;
-    atomic_store(&here->parker, &executor->parker);
+    here->parker = &executor->parker;
     for (unsigned i = 1; i < smp->count && here->index == 0; i++) {
         struct mini_shard *shard = &smp->shards[i];
         error = -pthread_create(&shard->thread, NULL, shard_thread, shard);

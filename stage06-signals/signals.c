@@ -36,7 +36,6 @@ static struct {
 static void handle(int signal) {
     int error = errno;
     struct mini_executor *owner = atomic_load(&signals.owner);
-    if (signal == SIGPIPE) return;
     if (!owner || getpid() != signals.pid ||
         (BIT(signal) & DEADLY && atomic_exchange(&signals.ending, true))) {
         struct sigaction standard = {.sa_handler = SIG_DFL};

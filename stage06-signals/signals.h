@@ -8,9 +8,9 @@
  *   the run is up to them then), or else call mini_shutdown(). A second SIGINT
  *   or SIGTERM kills the process, unless somebody waits for it again.
  * - SIGUSR1 prints every task of every shard to stderr.
- * - SIGPIPE does nothing: writing to a closed peer is -EPIPE.
- * - SIGUSR2 and SIGCHLD are kept for who will wait for them. Others do what they
- *   did before, until somebody waits for them.
+ * - SIGPIPE ends nothing: writing to a closed peer is -EPIPE.
+ * - It, SIGUSR2 and SIGCHLD are kept for who will wait for them. Others do what
+ *   they did before, until somebody waits for them.
  *
  * A handler notes the signal's number and rings shard 0's doorbell, as any other
  * sender does. We do not block signals for a signalfd: a blocked mask would be

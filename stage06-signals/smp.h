@@ -45,8 +45,8 @@ struct mini_shard {
     bool is_quiet, is_idle; /**< is counted in smp's counters */
     /** Of smp->news. From here on others look, too: on a line of its own. */
     _Alignas(MINI_CACHE_LINE) atomic_uint news_seen;
-    /** To ring it; stored at the start. */
-    _Atomic(struct mini_parker *) parker;
+    /** To ring it; stored before all meet at the start, not atomic for that. */
+    struct mini_parker *parker;
     /** Connections it serves; relaxed: a hint for those who accept. */
     atomic_uint connections;
 };

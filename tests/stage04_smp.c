@@ -1728,7 +1728,7 @@ static void g4_7_an_awake_shard_is_not_rung(void **state) {
 static bool sleeps(unsigned shard) {
     struct mini_shard *there = &mini_self->shard->smp->shards[shard];
 
-    return atomic_load(&atomic_load(&there->parker)->sleeping);
+    return atomic_load(&there->parker->sleeping);
 }
 
 static MINI_POLL(call_past_a_sleeper) {

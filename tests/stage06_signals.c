@@ -16,6 +16,7 @@
 #include "miniss.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -441,6 +442,10 @@ static mini_poll sets_script(
     SETTLE(self);
     send_self(SIGUSR2);
     STEP(mini_join(&self->join, self->task[1]));
+    self->task[1] = background(wait_for(&self->other, SIGUSR2, 0));
+    SETTLE(self);
+    send_self(SIGHUP); /* nobody's: it ends the run */
+    STEP(mini_join(&self->join, self->task[1]));
     MINI_END(0);
 }
 
@@ -450,7 +455,7 @@ static void sets(void) {
     check_equal(run(MINI_CALL(struct script, &self, sets_script, .i = 0),
                     virtual_clock()),
         0);
-    check_noted(SIGWINCH, SIGWINCH, -ETIMEDOUT, SIGUSR2);
+    check_noted(SIGWINCH, SIGWINCH, -ETIMEDOUT, SIGUSR2, -ECANCELED);
 }
 
 static void g6_1_who_waits_gets_the_signals_of_his_set_only(void **state) {
@@ -462,7 +467,7 @@ static mini_poll all_signals_script(
     struct mini_future *future, struct mini_context cx) {
     struct script *self = MINI_SELF(struct script);
     static const int some[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1,
-        SIGUSR2, SIGCHLD, SIGCONT, SIGTSTP, SIGURG};
+        SIGUSR2, SIGCHLD, SIGPIPE, SIGCONT, SIGTSTP, SIGURG};
 
     MINI_BEGIN;
     for (self->i = 0; self->i < (long)COUNT_OF(some); self->i++) {
@@ -738,6 +743,48 @@ static void g6_1_who_waits_for_a_signal_is_no_deadlock(void **state) {
     }
 }
 
+/* Nor is one beside who waits for another thread. */
+static struct mini_channel channel;
+
+static void *late_item(void *argument) {
+    pause_ms(30);
+    mini_channel_try_send(&channel, argument);
+    return NULL;
+}
+
+static mini_poll beside_a_channel_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct mini_channel_wait wait;
+
+    MINI_BEGIN;
+    self->task[0] = background(wait_for(&self->wait, SIGUSR2, 0));
+    check_equal(pthread_create(&self->thread, NULL, late_item, NULL), 0);
+    STEP(mini_channel_recv(&wait, &channel));
+    pthread_join(self->thread, NULL);
+    send_self(SIGUSR2);
+    STEP(mini_join(&self->join, self->task[0]));
+    MINI_END(0);
+}
+
+static void beside_a_channel(void) {
+    struct script self;
+
+    check_equal(mini_channel_init(&channel, 1), 0);
+    check_equal(
+        run(MINI_CALL(struct script, &self, beside_a_channel_script, .i = 0),
+            real_clock()),
+        0);
+    check_noted(0, SIGUSR2);
+    mini_channel_destroy(&channel);
+}
+
+static void g6_1_waits_for_signals_and_channels_are_no_deadlock(void **state) {
+    (void)state;
+    shards = 1;
+    assert_good(beside_a_channel);
+}
+
 /* So all is well afterwards, with shard 0 waiting for another one. */
 static mini_poll not_so_lonely_script(
     struct mini_future *future, struct mini_context cx) {
@@ -929,6 +976,50 @@ static void two_runs(void) {
 static void g6_1_each_run_begins_without_signals(void **state) {
     (void)state;
     assert_good(two_runs);
+}
+
+/* Not even with one that came behind the last turn: what a run says when it
+ * gives up goes to a pipe that nobody reads. */
+static mini_poll stuck_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    mini_event_init(&self->event);
+    MINI_AWAIT_SHIELDED(mini_event_wait(&self->forever, &self->event));
+    MINI_END(0);
+}
+
+static mini_poll nothing_left_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_timeout(
+        &self->timeout, wait_for(&self->wait, SIGPIPE, 0), MINI_SECOND));
+    MINI_END(0);
+}
+
+static void signal_at_the_end(void) {
+    struct script self;
+    int ends[2];
+
+    check_equal(pipe(ends), 0);
+    close(ends[0]);
+    dup2(ends[1], STDERR_FILENO);
+    check_equal(run(MINI_CALL(struct script, &self, stuck_script, .i = 0),
+                    virtual_clock()),
+        -EDEADLK);
+    check_equal(
+        run(MINI_CALL(struct script, &self, nothing_left_script, .i = 0),
+            virtual_clock()),
+        0);
+    check_noted(-ETIMEDOUT);
+}
+
+static void g6_1_what_comes_at_the_very_end_is_not_the_next_runs(void **state) {
+    (void)state;
+    assert_good(signal_at_the_end);
 }
 
 /* ---- G6.2: a graceful end ----------------------------------------------- */
@@ -1951,6 +2042,65 @@ static void g6_6_a_forked_child_is_not_meant(void **state) {
     assert_good(forked);
 }
 
+/* What a handler interrupts finds errno as it was, even if the bell cannot be
+ * rung once more. */
+static mini_poll errno_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    int bell = mini_self->parker.bell.ring_fd;
+    uint64_t most = UINT64_MAX - 1;
+
+    MINI_BEGIN;
+    while (write(bell, &most, sizeof most) > 0) continue;
+    while (write(bell, &most, 1) > 0) continue; /* if it is a pipe */
+    errno = 77;
+    raise(SIGUSR2);
+    NOTE(errno);
+    STEP(wait_for(&self->wait, SIGUSR2, 0));
+    MINI_END(0);
+}
+
+static void errno_kept(void) {
+    struct script self;
+
+    check_equal(run(MINI_CALL(struct script, &self, errno_script, .i = 0),
+                    real_clock()),
+        0);
+    check_noted(77, SIGUSR2);
+}
+
+static void g6_6_a_handler_leaves_errno_alone(void **state) {
+    (void)state;
+    shards = 1;
+    assert_good(errno_kept);
+}
+
+/* A handler on another thread may have begun when the run has just ended: it
+ * does what the signal does without one. */
+static void (*our_handler)(int);
+
+static mini_poll handler_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sigaction ours;
+
+    (void)cx;
+    sigaction(SIGUSR2, NULL, &ours);
+    our_handler = ours.sa_handler;
+    return mini_ready(future, 0);
+}
+
+static void late_handler(void) {
+    struct mini_future main = MINI_FUTURE(handler_script, "main");
+
+    check_equal(run(&main, real_clock()), 0);
+    our_handler(SIGUSR2);
+}
+
+static void g6_6_a_handler_that_is_late_is_as_none(void **state) {
+    (void)state;
+    assert_dies(late_handler, SIGUSR2);
+}
+
 /* ---- G6.2 when the system refuses ---------------------------------------- */
 
 /* Waits for one signal, on another shard; another one ends it. */
@@ -2028,10 +2178,12 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_a_wait_that_is_cancelled_early_takes_no_signal),
     cmocka_unit_test(g6_1_a_wait_on_another_shard_is_cancelled),
     cmocka_unit_test(g6_1_who_waits_for_a_signal_is_no_deadlock),
+    cmocka_unit_test(g6_1_waits_for_signals_and_channels_are_no_deadlock),
     cmocka_unit_test(g6_1_a_wait_for_a_signal_leaves_no_deadlock_behind),
     cmocka_unit_test(g6_1_busy_shards_leave_signals_to_the_first),
     cmocka_unit_test(g6_1_a_second_run_at_the_same_time_is_ebusy),
     cmocka_unit_test(g6_1_each_run_begins_without_signals),
+    cmocka_unit_test(g6_1_what_comes_at_the_very_end_is_not_the_next_runs),
     cmocka_unit_test(g6_2_tasks_have_the_drain_time_to_end),
     cmocka_unit_test(g6_2_all_shards_end_gracefully),
     cmocka_unit_test(g6_2_shards_that_are_done_wait_for_the_others),
@@ -2050,6 +2202,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_6_masks_and_dispositions_are_as_before),
     cmocka_unit_test(g6_6_a_program_that_is_started_inherits_nothing),
     cmocka_unit_test(g6_6_a_forked_child_is_not_meant),
+    cmocka_unit_test(g6_6_a_handler_leaves_errno_alone),
+    cmocka_unit_test(g6_6_a_handler_that_is_late_is_as_none),
     cmocka_unit_test(g6_2_any_system_call_may_fail),
 };
 

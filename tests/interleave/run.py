@@ -153,8 +153,6 @@ SHARD_MISTAKES = {
     "announce-message": (
         "message.c", "mini_spsc_announce(&lane->ring.tail);", ""),
     "no-last-meeting": ("smp.c", "meet(smp, 2);", ""),
-    "no-parker": (
-        "smp.c", "    atomic_store(&here->parker, &executor->parker);\n", ""),
 }
 
 
