@@ -53,8 +53,8 @@ void mini_pin(unsigned index) {
 }
 
 void mini_unpin(void) {
-    if (CPU_COUNT(&before_pin) > 0)
-        sched_setaffinity(0, sizeof before_pin, &before_pin);
+    /* without a pin it is empty, and refused */
+    sched_setaffinity(0, sizeof before_pin, &before_pin);
     CPU_ZERO(&before_pin);
 }
 

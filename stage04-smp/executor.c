@@ -25,42 +25,49 @@ static struct mini_future *future_of(struct mini_task *task) {
 
 /* ---- the run queue ---- */
 
-static bool toss(uint32_t *random) {
-    *random ^= *random << 13; /* Marsaglia's xorshift32 */
-    *random ^= *random >> 17;
-    *random ^= *random << 5;
-    return *random & 1;
-}
-
 static inline void enqueue(
     struct mini_executor *executor, struct mini_task *task) {
-    bool in_front = executor->random && toss(&executor->random);
-    task->next = in_front ? executor->first : NULL;
-    if (in_front || !executor->first)
-        executor->first = task;
-    else
+    task->next = NULL;
+    if (executor->first)
         executor->last->next = task;
-    if (!task->next) executor->last = task;
+    else
+        executor->first = task;
+    executor->last = task;
+}
+
+static inline struct mini_task *dequeue(struct mini_executor *executor) {
+    struct mini_task *task = executor->first;
+    executor->first = task->next;
+    return task;
+}
+
+/* Sends some of the first ones behind, as many as Marsaglia's xorshift32 has ones
+ * at its end. Cold: out of the way of those who do not shuffle. */
+__attribute__((cold)) static void shuffle(struct mini_executor *executor) {
+    uint32_t *random = &executor->random;
+    *random ^= *random << 13;
+    *random ^= *random >> 17;
+    *random ^= *random << 5;
+    for (uint32_t ones = *random; ones & 1; ones >>= 1)
+        enqueue(executor, dequeue(executor));
 }
 
 void mini_wake(struct mini_task *task) {
-    MINI_CHECK(!task->done, "mini_wake: the task has ended");
+    MINI_CHECK(task->state != MINI_ENDED, "mini_wake: the task has ended");
     MINI_CHECK(task->executor == mini_self,
         "mini_wake: the task belongs to another thread; send it a message");
-    if (task->queued) return;
-    task->queued = true;
-    if (task != task->executor->running) /* else run_first will see the mark */
-        enqueue(task->executor, task);
+    if (task->state == MINI_WAITING) enqueue(task->executor, task);
+    task->state = MINI_QUEUED; /* if it runs, run_first will see it */
 }
 
 /* ---- tasks ---- */
 
 void mini_task_start(struct mini_executor *executor, struct mini_task *task) {
-    *task = (struct mini_task){.executor = executor, .detached = true};
+    *task = (struct mini_task){
+        .executor = executor, .state = MINI_QUEUED, .detached = true};
     mini_list_push(&executor->tasks, &task->link);
     executor->alive++;
     executor->stats.spawns++;
-    task->queued = true; /* it is new: nobody can have woken it */
     enqueue(executor, task);
 }
 
@@ -82,7 +89,7 @@ static void free_task(struct mini_task *task) {
 }
 
 static void end_task(struct mini_task *task) {
-    task->done = true;
+    task->state = MINI_ENDED;
     mini_list_remove(&task->link);
     task->executor->alive--;
     if (task->joiner) mini_wake(task->joiner);
@@ -95,13 +102,15 @@ static MINI_POLL(join_poll) {
     if (!task) return mini_ready(future, mini_detach(NULL));
     MINI_CHECK(!task->detached, "mini_join: the task is detached");
     MINI_CHECK(!task->joiner || future->resume, "mini_join: joined already");
+    if (task->state == MINI_ENDED) {
+        mini_ready(future, future_of(task)->result);
+        free_task(task);
+        return MINI_READY;
+    }
     task->joiner = cx.task;
     future->resume = 1;
     if (cx.cancel) mini_cancel(task);
-    if (!task->done) return MINI_PENDING;
-    long result = future_of(task)->result;
-    free_task(task);
-    return mini_ready(future, result);
+    return MINI_PENDING;
 }
 
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task) {
@@ -112,12 +121,12 @@ int mini_detach(struct mini_task *task) {
     if (!task) return mini_self->stopping ? -ESHUTDOWN : -ENOMEM;
     MINI_CHECK(!task->joiner && !task->detached, "mini_detach: not yours");
     task->detached = true;
-    if (task->done) free_task(task);
+    if (task->state == MINI_ENDED) free_task(task);
     return 0;
 }
 
 void mini_cancel(struct mini_task *task) {
-    if (!task || task->done || task->cancel) return;
+    if (!task || task->state == MINI_ENDED || task->cancel) return;
     task->cancel = true;
     mini_wake(task);
 }
@@ -142,20 +151,20 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 /* Polls the first of the queue. */
 static void run_first(struct mini_executor *executor) {
-    struct mini_task *task = executor->first;
+    if (executor->random) shuffle(executor);
+    struct mini_task *task = dequeue(executor);
     struct mini_future *future = future_of(task);
-    executor->first = task->next;
-    executor->running = task;
     executor->stats.polls++;
-    task->queued = false;
+    task->state = MINI_RUNNING;
     task->refusals = 0;
     mini_poll answer =
         future->poll(future, (struct mini_context){task, task->cancel});
-    executor->running = NULL;
     if (answer == MINI_READY)
         end_task(task);
-    else if (task->queued)
+    else if (task->state == MINI_QUEUED)
         enqueue(executor, task);
+    else
+        task->state = MINI_WAITING;
 }
 
 static unsigned run_tasks(struct mini_executor *executor) {
@@ -192,6 +201,7 @@ int mini_step(struct mini_executor *executor) {
 /* ---- a run ---- */
 
 static void name_tasks(struct mini_executor *executor, const char *what) {
+    if (executor->alive == 0) return; /* it waits for others' */
     fprintf(stderr, "miniss: %zu task(s) %s:\n", executor->alive, what);
     mini_dump(stderr);
 }
@@ -216,7 +226,7 @@ static void drain(struct mini_executor *executor) {
             name_tasks(executor, "given up: nothing can wake their clean-up");
             return;
         }
-        if (++turns == patience && executor->alive > 0) {
+        if (++turns == patience) {
             name_tasks(executor, "ignore cancel");
             patience *= 2;
         }
@@ -240,7 +250,8 @@ static long run_main(struct mini_executor *executor, struct mini_future *main) {
     int error = 0;
     executor->root = &root.task;
     mini_task_start(executor, &root.task);
-    while (!root.task.done && error == 0) error = mini_step(executor);
+    while (root.task.state != MINI_ENDED && error == 0)
+        error = mini_step(executor);
     if (error < 0)
         name_tasks(executor, "wait for what can never come (EDEADLK)");
     drain(executor);

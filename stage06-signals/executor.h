@@ -94,6 +94,14 @@ struct mini_stats {
     uint64_t spliced; /**< bytes from file to socket, not copied by us */
 };
 
+/** What a task is up to. */
+enum mini_task_state {
+    MINI_WAITING, /**< for somebody to wake it */
+    MINI_QUEUED, /**< in the run queue, or woken while it runs */
+    MINI_RUNNING, /**< is being polled, and not woken since */
+    MINI_ENDED /**< was READY */
+};
+
 /** A future that the executor polls. The frame follows it in memory. */
 struct mini_task {
     struct mini_task *next; /**< in the run queue */
@@ -101,18 +109,16 @@ struct mini_task {
     struct mini_executor *executor; /**< the only one that may touch it */
     struct mini_task *joiner; /**< woken at the end */
     uint32_t bytes; /**< of the block; 0: it is part of somebody's frame */
+    uint8_t state; /**< a mini_task_state */
     uint8_t refusals; /**< failed awaits in this poll, once cancelled */
-    bool queued; /**< in the run queue, or woken while it runs */
-    bool cancel : 1; /**< what cx.cancel is from the next poll on */
-    bool done : 1; /**< was READY */
-    bool detached : 1; /**< nobody will join it */
+    bool cancel; /**< what cx.cancel is from the next poll on */
+    bool detached; /**< nobody will join it */
 };
 
 /** One thread's runtime. */
 struct mini_executor {
     struct mini_task *first; /**< the run queue: next to run */
     struct mini_task *last; /**< and the last to run */
-    struct mini_task *running; /**< being polled now */
     struct mini_task *root; /**< runs main */
     struct mini_list tasks; /**< alive */
     size_t alive; /**< length of tasks */
@@ -218,7 +224,7 @@ void mini_wake(struct mini_task *task);
 #define MINI_YIELD() \
     do { \
         future->resume = __LINE__; \
-        cx.task->queued = true; /* it runs now: run_task sees the mark */ \
+        cx.task->state = MINI_QUEUED; /* it runs now: run_first will see */ \
         return MINI_PENDING; \
     case __LINE__:; \
     } while (0)

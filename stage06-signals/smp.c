@@ -162,7 +162,6 @@ static MINI_POLL(idle_main) {
  * started may go on before all have; but it sees the error then, and stops. */
 static void absent(struct mini_smp *smp, int error) {
     atomic_store(&smp->error, error);
-    atomic_fetch_add(&smp->quiet, 1);
     atomic_fetch_add(&smp->met, 2);
 }
 
@@ -177,7 +176,6 @@ static void *shard_thread(void *argument) {
 
 static void stop(struct mini_executor *executor) {
     struct mini_smp *smp = executor->shard->smp;
-    quiesced(executor); /* for a run that has given up, or never began */
     meet(smp, 2);
     if (executor->shard->index > 0) return;
     mini_unpin();

@@ -624,6 +624,7 @@ static void g4_2_news_come_before_what_is_sent_after_them(void **state) {
         assert_non_null(news);
         assert_non_null(message);
         assert_true(news < message);
+        assert_null(strstr(news + 1, "shard 2:")); /* and each once */
     }
 }
 
@@ -1856,6 +1857,45 @@ static void g4_8_no_options_is_one_shard_and_0_is_one_a_cpu(void **state) {
     assert_as_expected();
 }
 
+/* The options of the run are those of each shard. */
+static long seed_here(void *argument) {
+    (void)argument;
+    return (long)mini_self->options.shuffle_seed;
+}
+
+static MINI_POLL(add_up_seeds) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_map_reduce(&self->broadcast, seed_here, NULL, add, 0));
+    MINI_END(MINI_RESULT);
+}
+
+static void g4_8_options_hold_on_every_shard(void **state) {
+    struct mini_options options = options_of(3, 0);
+
+    (void)state;
+    options.shuffle_seed = 7;
+    assert_int_equal(run_with(add_up_seeds, NULL, &options), 3 * 7);
+}
+
+/* As many as there may be would be allowed, were there memory for them: a later
+ * stage has something to allocate before that. */
+static void g4_8_more_shards_than_there_may_be(void **state) {
+    long result = -ENOMEM, successes = -1;
+
+    (void)state;
+    while (result == -ENOMEM && successes < 9) {
+        mini_test_fail_alloc_after(++successes);
+        result = run(count_all, MINI_SHARDS_MAX + 1);
+    }
+    assert_int_equal(result, -EINVAL);
+    mini_test_fail_alloc_after(successes);
+    assert_int_equal(run(count_all, MINI_SHARDS_MAX), -ENOMEM);
+    mini_test_fail_alloc_after(-1);
+    assert_int_equal(run(count_all, UINT_MAX), -EINVAL);
+}
+
 static void g4_8_bad_options_are_refused(void **state) {
     static const unsigned bad[] = {3, 5, 6, 7, 100, 255, UINT_MAX};
 
@@ -2347,8 +2387,22 @@ static MINI_POLL(all_stuck) {
     MINI_END(0);
 }
 
+/* Each shard's tasks, once; shard 0's under another title. */
+static bool all_are_named(const char *text, unsigned shards) {
+    bool good = occurrences(text, "stuck_here > mini_event_wait") == shards &&
+        occurrences(text, "call_stuck > mini_spawn_on") == shards;
+    char title[20];
+
+    for (unsigned i = 0; i < shards; i++) {
+        snprintf(title, sizeof title, "shard %u:", i);
+        good = good && occurrences(text, title) == (i > 0);
+    }
+    return good;
+}
+
 static void g1_5_shards_that_wait_for_each_other_are_named(void **state) {
     char text[20000];
+    int complete[MOST + 1] = {0};
 
     (void)state;
     for (int round = 0; round < 20; round++)
@@ -2357,12 +2411,15 @@ static void g1_5_shards_that_wait_for_each_other_are_named(void **state) {
             assert_int_equal(
                 run_stuck(all_stuck, shards, text, sizeof text), -EDEADLK);
             assert_int_equal(patients_cleaned, shards);
-            /* all shards should name theirs; not always so when loaded */
             assert_true(occurrences(text, "stuck_here > mini_event_wait") >= 1);
             assert_true(occurrences(text, "call_stuck > mini_spawn_on") >= 1);
             assert_non_null(strstr(text, "EDEADLK"));
             assert_non_null(strstr(text, "main_of_test"));
+            complete[shards] += all_are_named(text, shards);
         }
+    /* not always so: shard 0 may hear of it first, and cancel some */
+    for (unsigned shards = 1; shards <= MOST; shards++)
+        assert_true(complete[shards] > 0);
 }
 
 /* If that is not the end of it, since a task waits for what another's clean-up
@@ -2523,6 +2580,7 @@ static void g1_5_a_cleanup_that_cannot_end_is_given_up(void **state) {
                 run_stuck(end_with_stuck, 3, text, sizeof text), 9);
             assert_non_null(strstr(text, "stuck_in_cleanup"));
             assert_non_null(strstr(text, "given up"));
+            assert_null(strstr(text, " 0 task(s) given up"));
         }
     assert_nothing_left();
 }
@@ -2760,6 +2818,20 @@ static void g4_6_a_start_without_descriptors(void **state) {
 
 static int threads_allowed = -1;
 
+/* One that takes its time to begin; it would notice if main did not wait. */
+static struct {
+    int in; /* is the one after as many more; below 0: none */
+    void *(*body)(void *);
+    atomic_bool begun, main_begun;
+} late = {.in = -1};
+
+static void *begin_late(void *argument) {
+    for (int i = 0; i < 20 && !late.main_begun; i++)
+        mini_poll_fds(NULL, 0, MINI_MS);
+    late.begun = true;
+    return late.body(argument);
+}
+
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     void *(*body)(void *), void *argument) {
     static int (*real)(
@@ -2767,6 +2839,10 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 
     if (threads_allowed == 0) return EAGAIN;
     threads_allowed -= threads_allowed > 0;
+    if (late.in >= 0 && late.in-- == 0) {
+        late.body = body;
+        body = begin_late;
+    }
     if (real == NULL)
         *(void **)(void *)&real = dlsym(RTLD_NEXT, "pthread_create");
     return real(thread, attributes, body, argument);
@@ -2789,8 +2865,28 @@ static void g4_6_a_start_without_threads(void **state) {
     assert_nothing_left();
 }
 
+static MINI_POLL(begin_after_all) {
+    (void)cx;
+    late.main_begun = true;
+    return mini_ready(future, late.begun);
+}
+
+static void g4_6_main_begins_when_all_have_started(void **state) {
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        late.begun = late.main_begun = false;
+        late.in = i;
+        assert_int_equal(run(begin_after_all, 4), 1);
+    }
+}
+
 #else
 static void g4_6_a_start_without_threads(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g4_6_main_begins_when_all_have_started(void **state) {
     (void)state;
     skip();
 }
@@ -2803,7 +2899,7 @@ static void g4_6_a_start_without_threads(void **state) {
 static cpu_set_t at_first;
 
 /* The CPU this thread may use, by its place among those of the process; -1 if
- * it may use more than one. */
+ * it may use more than one, -3 if it is none of those. */
 static long place_of_this_thread(void *argument) {
     cpu_set_t here;
     long place = 0;
@@ -2811,9 +2907,11 @@ static long place_of_this_thread(void *argument) {
     (void)argument;
     if (sched_getaffinity(0, sizeof here, &here) != 0) return -2;
     if (CPU_COUNT(&here) != 1) return -1;
-    for (int cpu = 0; !CPU_ISSET(cpu, &here); cpu++)
+    int cpu = 0;
+
+    for (; !CPU_ISSET(cpu, &here); cpu++)
         place += CPU_ISSET(cpu, &at_first) != 0;
-    return place;
+    return CPU_ISSET(cpu, &at_first) ? place : -3;
 }
 
 static MINI_POLL(look_where_shards_are) {
@@ -2853,7 +2951,86 @@ static void g4_6_the_callers_cpus_are_as_before(void **state) {
     assert_true(CPU_EQUAL(&at_first, &in_the_end));
 }
 
+/* One a CPU that this process may use; if it cannot know, that is one. */
+static int cpus_to_use;
+
+static long count_cpus(void) { return mini_cpu_count(); }
+
+static void counted_them(long result, const struct mini_test_fault *fault) {
+    assert_int_equal(result, fault->call ? 1 : cpus_to_use);
+}
+
+static void g4_8_one_shard_a_cpu_that_may_be_used(void **state) {
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof at_first, &at_first), 0);
+    cpus_to_use = CPU_COUNT(&at_first);
+    assert_int_equal(mini_test_each_fault(count_cpus, counted_them), 1);
+}
+
+/* To one CPU alone, whatever has been on the stack before. */
+static unsigned char soil_stack(void) {
+    volatile unsigned char dirt[8192];
+
+    for (size_t i = 0; i < sizeof dirt; i++) dirt[i] = 0xff;
+    return dirt[0];
+}
+
+static void g4_8_a_pin_is_to_one_cpu(void **state) {
+    unsigned char (*volatile soil)(void) = soil_stack; /* not inlined */
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof at_first, &at_first), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(soil(), 0xff);
+        mini_pin(i);
+        long place = place_of_this_thread(NULL);
+        mini_unpin();
+        assert_int_equal(place, i % (unsigned)CPU_COUNT(&at_first));
+    }
+}
+
+/* One that the caller may not use is not used, and not given back to it. */
+static void g4_8_shards_stay_on_the_callers_cpus(void **state) {
+    cpu_set_t all, in_the_end;
+    int last = CPU_SETSIZE - 1;
+
+    (void)state;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    mini_pin(0);
+    mini_unpin();
+    while (!CPU_ISSET(last, &all)) last--;
+    CPU_ZERO(&at_first);
+    CPU_SET(last, &at_first);
+    assert_int_equal(sched_setaffinity(0, sizeof at_first, &at_first), 0);
+    unsigned count = mini_cpu_count();
+
+    run(begin_and_end, 1);
+    sched_getaffinity(0, sizeof in_the_end, &in_the_end);
+    long result = run(look_where_shards_are, 3);
+
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(result, 0);
+    assert_true(CPU_EQUAL(&in_the_end, &at_first));
+    assert_as_expected();
+}
+
 #else
+static void g4_8_one_shard_a_cpu_that_may_be_used(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g4_8_a_pin_is_to_one_cpu(void **state) {
+    (void)state;
+    skip();
+}
+
+static void g4_8_shards_stay_on_the_callers_cpus(void **state) {
+    (void)state;
+    skip();
+}
+
 static void g4_6_the_callers_cpus_are_as_before(void **state) {
     (void)state;
     skip();
@@ -2866,6 +3043,11 @@ static void g4_6_the_callers_cpus_are_as_before(void **state) {
     cmocka_unit_test_setup_teardown(name, with_hook, without_hook)
 
 static const struct CMUnitTest tests[] = {
+    /* these come first: a thread that stays pinned is that for all that follow */
+    TEST(g4_6_the_callers_cpus_are_as_before),
+    TEST(g4_8_one_shard_a_cpu_that_may_be_used),
+    TEST(g4_8_a_pin_is_to_one_cpu),
+    TEST(g4_8_shards_stay_on_the_callers_cpus),
     TEST(g4_1_a_call_runs_on_the_targets_thread_once),
     TEST(g4_1_results_and_errors_come_back),
     TEST(g4_1_any_future_runs_on_any_shard),
@@ -2903,6 +3085,8 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_8_a_bad_shard_is_refused),
     TEST(g4_8_more_shards_than_cpus),
     TEST(g4_8_no_options_is_one_shard_and_0_is_one_a_cpu),
+    TEST(g4_8_options_hold_on_every_shard),
+    TEST(g4_8_more_shards_than_there_may_be),
     TEST(g4_8_bad_options_are_refused),
     TEST(g4_1_broadcast_and_reduce_in_the_order_of_shards),
     TEST(g4_4_a_cancel_races_with_a_broadcast),
@@ -2924,7 +3108,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_6_any_system_call_may_fail),
     TEST(g4_6_a_start_without_descriptors),
     TEST(g4_6_a_start_without_threads),
-    TEST(g4_6_the_callers_cpus_are_as_before),
+    TEST(g4_6_main_begins_when_all_have_started),
 };
 
 MINI_TEST_MAIN(tests)

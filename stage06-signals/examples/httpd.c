@@ -9,6 +9,7 @@
 #include "service.h"
 
 #include "file.h"
+#include "stream.h"
 #include "timer.h"
 
 #include <fcntl.h>
@@ -104,15 +105,18 @@ struct conn {
     struct mini_future future;
     struct mini_timeout timeout;
     struct mini_io io;
+    struct mini_recv_stream stream;
     int fd;
     bool late; /* a head has taken too long */
     bool last; /* no request is answered after this one */
     uint64_t deadline; /* of the head that has begun */
     struct request request;
     struct answer answer;
+    char *in; /* what has come: in a leased buffer, or PART */
+    char *part; /* memory for a head that lies in several, once there was one */
     size_t at, have; /* of IN: read as requests, received */
     size_t filled; /* of OUT */
-    char in[IN_BYTES], out[OUT_BYTES];
+    char out[OUT_BYTES];
 };
 
 /* Sends OUT. Who does not read waits for us, not we for him. */
@@ -308,10 +312,12 @@ static bool next_request(struct conn *self) {
     while (self->have - self->at >= 2 &&
         memcmp(self->in + self->at, "\r\n", 2) == 0)
         self->at += 2; /* old clients end a request with one more */
+    size_t left = self->have - self->at;
+    if (left == 0) return false;
     char *head = self->in + self->at;
-    size_t bytes = self->have - self->at;
+    bool full = left >= IN_BYTES;
+    size_t bytes = full ? IN_BYTES : left;
     long length = head_length(head, bytes);
-    bool full = bytes == IN_BYTES;
     if (length == 0 && !full && !self->late) return false;
     if (length > 0) {
         read_request(request, head, (size_t)length);
@@ -330,22 +336,42 @@ static uint64_t time_left(const struct conn *self) {
     return self->deadline > mini_now() ? self->deadline - mini_now() : 0;
 }
 
-/* Makes room in IN, and waits NS ns for something to put there. */
-static struct mini_future *receive(struct conn *self, uint64_t ns) {
+/* While nothing comes, a connection has no buffer. */
+static void give_back(struct conn *self) {
+    if (self->stream.lease) mini_lease_return(self->stream.lease);
+    self->stream.lease = NULL;
+}
+
+/* What is left is the beginning of a head: puts it where the rest of it can
+ * follow. False: there is no memory. */
+static bool keep_rest(struct conn *self) {
     self->have -= self->at;
-    memmove(self->in, self->in + self->at, self->have);
+    if (self->have > 0 && !self->part)
+        self->part = malloc(IN_BYTES + MINI_BUFFER_BYTES);
+    if (self->have > 0 && !self->part) return false;
+    if (self->have > 0) memmove(self->part, self->in + self->at, self->have);
+    self->in = self->part;
     self->at = 0;
-    return mini_timeout(&self->timeout,
-        mini_recv(
-            &self->io, self->fd, self->in + self->have, IN_BYTES - self->have),
-        ns);
+    give_back(self);
+    return true;
+}
+
+/* Waits NS ns for something to come. */
+static struct mini_future *receive(struct conn *self, uint64_t ns) {
+    return mini_timeout(&self->timeout, mini_recv_next(&self->stream), ns);
 }
 
 /* What has come, or that nothing has; false if this is the end. */
 static bool received(struct conn *self, long result) {
     self->late = result == -ETIMEDOUT && self->have > 0;
     if (result <= 0) return self->late;
-    if (self->have == 0) self->deadline = mini_now() + patience;
+    if (self->have == 0) {
+        self->deadline = mini_now() + patience;
+        self->in = self->stream.lease->data;
+    } else {
+        memcpy(self->in + self->have, self->stream.lease->data, (size_t)result);
+        give_back(self);
+    }
     self->have += (size_t)result;
     return true;
 }
@@ -357,30 +383,36 @@ static MINI_POLL(converse) {
         while (!self->last && next_request(self)) {
             MINI_AWAIT(MINI_CALL(struct answer, &self->answer, answer,
                 .conn = self, .file = -1, .status = self->request.status));
-            if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+            if (MINI_RESULT < 0) goto end;
         }
         if (self->filled > 0) MINI_AWAIT(flush(self));
-        if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+        if (MINI_RESULT < 0) goto end;
         if (self->last) break;
-        MINI_AWAIT(
-            receive(self, self->have > self->at ? time_left(self) : patience));
+        if (!keep_rest(self)) goto end;
+        MINI_AWAIT(receive(self, self->have > 0 ? time_left(self) : patience));
     } while (received(self, MINI_RESULT));
-    if (!self->last) MINI_RETURN(0);
+    if (!self->last) goto end;
     /* To close with something unread would be a reset, which may reach the peer
      * before it has read what we have sent: so it may go first. */
     self->deadline = mini_now() + HANG_UP;
     MINI_AWAIT(mini_shutdown_socket(&self->io, self->fd, SHUT_WR));
     do {
-        self->at = self->have;
+        give_back(self);
         MINI_AWAIT(receive(self, time_left(self)));
     } while (MINI_RESULT > 0);
+end:
+    give_back(self);
+    free(self->part);
+    MINI_AWAIT_SHIELDED(mini_recv_end(&self->stream));
     MINI_END(0);
 }
 
 static struct mini_future *serve(void *frame, int fd, void *arg) {
     struct conn *conn = frame;
     (void)arg;
-    return MINI_CALL(struct conn, conn, converse, .fd = fd);
+    mini_recv_stream(&conn->stream, fd);
+    return MINI_CALL(
+        struct conn, conn, converse, .fd = fd, .stream = conn->stream);
 }
 
 /* ---- the program ---- */

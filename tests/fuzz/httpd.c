@@ -14,7 +14,7 @@
  *   to the moment of a timeout or a cancel.
  * - What is opened is one name, no "..", for reading; no link is followed.
  * - Only what lies within a file, and within a buffer, is read.
- * - At the end nothing is open. */
+ * - At the end nothing is open, and every buffer has been given back. */
 #include "expected.h"
 
 #include <fcntl.h>
@@ -47,6 +47,8 @@ static struct wire {
     bool alarm; /* it is now */
     bool faulty; /* an answer is another than it would have been */
     bool ended; /* the peer has been told that nothing more comes */
+    bool stopped; /* what is received has been ended */
+    unsigned leases; /* buffers that are out */
     uint64_t random, now;
     struct conn *conn;
 } wire;
@@ -105,17 +107,22 @@ static long open_at(int dir, const char *name, int64_t flags) {
     return open_node(node);
 }
 
-static long receive_some(char *to, size_t room) {
+/* Into a buffer of its own, which is gone when it is given back. */
+static long receive_some(struct mini_buffer **lease) {
     struct text *data = &wire.data;
-    size_t part = data->length < room ? data->length : room;
-    CHECK(room > 0 && to >= wire.conn->in);
-    CHECK(to + room <= wire.conn->in + IN_BYTES);
+    size_t part = data->length;
+    if (part > MINI_BUFFER_BYTES) part = MINI_BUFFER_BYTES;
     if (part > wire.most) part = wire.most;
     if (part > 1 && wire.way > BYTES)
         part = 1 + draw(draw(4) ? (unsigned)part : 8) % part;
-    if (part > 0) memcpy(to, data->at, part);
+    if (part == 0) return 0;
+    *lease = malloc(offsetof(struct mini_buffer, data) + part);
+    CHECK(*lease);
+    (*lease)->length = (uint32_t)part;
+    memcpy((*lease)->data, data->at, part);
     data->at += part;
     data->length -= part;
+    wire.leases++;
     return (long)part;
 }
 
@@ -138,7 +145,6 @@ static long read_node(struct mini_io *self) {
 
 static long carry_out(struct mini_io *self) {
     switch (self->op) {
-    case MINI_OP_RECV: return receive_some(self->buffer, self->length);
     case MINI_OP_SEND: return send_out(self->from, self->length);
     case MINI_OP_OPENAT: return open_at(self->fd, self->from, self->offset);
     case MINI_OP_READ: return read_node(self);
@@ -186,6 +192,39 @@ MINI_POLL(mini_io_step) {
     struct mini_io *self = MINI_SELF(struct mini_io);
     if (!goes_on(future, cx, self->op)) return state_of(future);
     return mini_ready(future, carry_out(self));
+}
+
+static MINI_POLL(recv_poll) {
+    struct mini_recv_stream *self = MINI_SELF(struct mini_recv_stream);
+    CHECK(!wire.stopped);
+    if (!goes_on(future, cx, MINI_OP_RECV_LEASE)) return state_of(future);
+    return mini_ready(future, receive_some(&self->lease));
+}
+
+static MINI_POLL(recv_end_poll) {
+    (void)cx;
+    wire.stopped = true;
+    return mini_ready(future, 0);
+}
+
+void mini_recv_stream(struct mini_recv_stream *slot, int fd) {
+    *slot = (struct mini_recv_stream){.io.fd = fd};
+}
+
+struct mini_future *mini_recv_next(struct mini_recv_stream *stream) {
+    stream->io.future = MINI_FUTURE(recv_poll, "mini_recv_next");
+    return &stream->io.future;
+}
+
+struct mini_future *mini_recv_end(struct mini_recv_stream *stream) {
+    stream->io.future = MINI_FUTURE(recv_end_poll, "mini_recv_end");
+    return &stream->io.future;
+}
+
+void mini_lease_return(struct mini_buffer *buffer) {
+    CHECK(wire.leases > 0);
+    wire.leases--;
+    free(buffer);
 }
 
 static MINI_POLL(statx_poll) {
@@ -311,6 +350,7 @@ static void serve_input(const uint8_t *data, size_t size, enum way way,
     for (int i = 0; i < FDS; i++) CHECK(!opened[i] || i == root - FIRST_FD);
     opened[root - FIRST_FD] = NULL;
     CHECK(conn.filled <= OUT_BYTES && conn.at <= conn.have);
+    CHECK(wire.stopped && wire.leases == 0);
     compare(expected);
 }
 
