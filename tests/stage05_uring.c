@@ -6371,6 +6371,16 @@ static void g5_1_a_stream_tells_a_reset_after_the_bytes(void **state) {
     each_kernel(resets_of_streams);
 }
 
+/* The memory may be that of a connection before it. */
+static void g5_4_a_new_stream_has_no_lease(void **state) {
+    struct mini_recv_stream stream;
+
+    (void)state;
+    memset(&stream, 0xbe, sizeof stream);
+    mini_recv_stream(&stream, 0);
+    assert_null(stream.lease);
+}
+
 static mini_poll wrong_stream_script(
     struct mini_future *future, struct mini_context cx) {
     struct sink *self = MINI_SELF(struct sink);
@@ -9130,6 +9140,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_a_stream_tells_a_reset_after_the_bytes),
     cmocka_unit_test(g5_1_a_stream_of_what_is_no_connection),
     cmocka_unit_test(g5_10_one_recv_brings_many_parts),
+    cmocka_unit_test(g5_4_a_new_stream_has_no_lease),
     cmocka_unit_test(g5_4_twenty_senders_share_few_buffers_and_none_starves),
     cmocka_unit_test(g5_4_a_flood_is_given_one_buffer_at_a_time),
     cmocka_unit_test(g5_4_a_buffer_that_comes_back_goes_to_who_can_use_it),
