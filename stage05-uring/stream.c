@@ -159,6 +159,7 @@ static MINI_POLL(recv_end_poll) {
 void mini_recv_stream(struct mini_recv_stream *slot, int fd) {
     (void)MINI_IO(
         &slot->io, MINI_OP_RECV_LEASE, fd, NULL, 0, 0, .notify = received);
+    slot->lease = NULL;
 }
 
 struct mini_future *mini_recv_next(struct mini_recv_stream *stream) {

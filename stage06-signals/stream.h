@@ -42,7 +42,7 @@ struct mini_future *mini_accept_end(struct mini_accept_stream *stream);
 /** A stream of what comes over a connection, in leased buffers. */
 struct mini_recv_stream {
     struct mini_io io; /**< the multishot recv; its future: a wait for one */
-    struct mini_buffer *lease; /**< the buffer given out last */
+    struct mini_buffer *lease; /**< the buffer given out last; at first NULL */
 };
 
 /** Makes SLOT a stream of what the socket FD receives. */
