@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define IN_BYTES 4096 /* the longest head */
-#define OUT_BYTES 2816 /* answers that leave together */
+#define OUT_BYTES 7040 /* answers that leave together */
 #define HEAD_BYTES 512 /* the longest head of an answer */
 #define SMALL (OUT_BYTES - HEAD_BYTES) /* a body that leaves with its head */
 #define HANG_UP (2 * MINI_SECOND) /* for a peer to read our last words */
@@ -95,10 +95,6 @@ struct answer {
     const char *body, *type; /* from memory, if there is no FILE */
     int status, file; /* the file, or -1 */
     uint64_t size, first, length; /* of the file, of the part that is sent */
-    union { /* one after the other */
-        struct opening opening;
-        struct mini_send_file sending;
-    };
 };
 
 struct conn {
@@ -112,6 +108,10 @@ struct conn {
     uint64_t deadline; /* of the head that has begun */
     struct request request;
     struct answer answer;
+    union { /* of the answer, one after the other; not cleared for each */
+        struct opening opening;
+        struct mini_send_file sending;
+    };
     char *in; /* what has come: in a leased buffer, or PART */
     char *part; /* memory for a head that lies in several, once there was one */
     size_t at, have; /* of IN: read as requests, received */
@@ -226,7 +226,7 @@ static void add_head(struct conn *self, const struct answer *answer) {
 
 /* What came of open_below. */
 static void found(struct answer *self, long result) {
-    struct opening *opening = &self->opening;
+    struct opening *opening = &self->conn->opening;
     bool shortage = result == -EMFILE || result == -ENFILE ||
         result == -ENOMEM || result == -EAGAIN;
     if (result < 0) {
@@ -253,7 +253,7 @@ static bool has_room(const struct answer *self) {
 static struct mini_future *send_file(struct answer *self) {
     struct conn *conn = self->conn;
     return mini_timeout(&conn->timeout,
-        mini_send_file(&self->sending, conn->fd, self->file,
+        mini_send_file(&conn->sending, conn->fd, self->file,
             (int64_t)self->first, (size_t)self->length),
         patience + self->length * MINI_MS);
 }
@@ -269,7 +269,7 @@ static MINI_POLL(answer) {
         self->body = "hello";
     } else if (self->status == 0) {
         MINI_AWAIT(MINI_CALL(
-            struct opening, &self->opening, open_below, .rest = request->path));
+            struct opening, &conn->opening, open_below, .rest = request->path));
         if (MINI_RESULT == -ECANCELED) MINI_RETURN(MINI_RESULT);
         found(self, MINI_RESULT);
     }
