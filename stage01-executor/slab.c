@@ -23,12 +23,10 @@ static void *new_chunk(struct mini_slab *slab, size_t bytes) {
     return chunk + 1;
 }
 
-static size_t class_of(size_t size) {
-    return (size + MINI_SLAB_STEP - 1) / MINI_SLAB_STEP;
-}
-
 /* From its end on; what is left and too small for this block is given up. */
-static void *carve(struct mini_slab *slab, size_t bytes) {
+void *mini_slab_more(struct mini_slab *slab, size_t size) {
+    size_t bytes = mini_slab_class(size) * MINI_SLAB_STEP;
+    if (bytes == 0) return new_chunk(slab, size);
     if (slab->fresh_bytes < bytes) {
         void *chunk = new_chunk(slab, CHUNK_BYTES);
         if (!chunk) return NULL;
@@ -39,23 +37,10 @@ static void *carve(struct mini_slab *slab, size_t bytes) {
     return slab->fresh + slab->fresh_bytes;
 }
 
-void *mini_slab_alloc(struct mini_slab *slab, size_t size) {
-    if (size > MINI_SLAB_MAX) return new_chunk(slab, size);
-    void **list = &slab->free[class_of(size)], **block = *list;
-    if (!block) return carve(slab, class_of(size) * MINI_SLAB_STEP);
-    *list = *block;
-    return block;
-}
-
-void mini_slab_free(struct mini_slab *slab, void *memory, size_t size) {
-    if (size > MINI_SLAB_MAX) {
-        struct chunk *chunk = (struct chunk *)memory - 1;
-        mini_list_remove(&chunk->link);
-        free(chunk);
-        return;
-    }
-    *(void **)memory = slab->free[class_of(size)];
-    slab->free[class_of(size)] = memory;
+void mini_slab_free_large(void *block) {
+    struct chunk *chunk = (struct chunk *)block - 1;
+    mini_list_remove(&chunk->link);
+    free(chunk);
 }
 
 void mini_slab_destroy(struct mini_slab *slab) {

@@ -154,18 +154,23 @@ extern _Thread_local struct mini_executor *mini_self;
  * runtime could not start. */
 long mini_run(struct mini_future *main, const struct mini_options *options);
 
-/** Spawns a task: `MINI_SPAWN(struct conn, serve, .fd = fd)`. The frame is
- * copied. NULL if there is no memory or the run is stopping; mini_join and
- * mini_detach take that NULL and say which. */
+/** Spawns a task: `MINI_SPAWN(struct conn, serve, .fd = fd)`. The frame is made
+ * where it stays. NULL if there is no memory or the run is stopping: its values
+ * are not evaluated then; mini_join and mini_detach take that NULL and say which.
+ * (Were it made on the stack and copied, the copy would wait for the stores.) */
 #define MINI_SPAWN(type, ...) \
-    mini_spawn(&MINI_FRAME(type, __VA_ARGS__).future, sizeof(type), 0)
+    __extension__({ \
+        struct mini_task *mini_new = mini_task_new(sizeof(type)); \
+        if (mini_new) *(type *)(mini_new + 1) = MINI_FRAME(type, __VA_ARGS__); \
+        mini_new; \
+    })
 
 /** A new task, runnable, with BYTES for its frame, not cleared: to be filled
  * before the caller returns to the executor. NULL as from MINI_SPAWN. */
 struct mini_task *mini_task_new(size_t bytes);
 
-/** What MINI_SPAWN calls: copies the FRAME of BYTES into a new task, and leaves
- * ROOM bytes behind it, not cleared. Inline: a copy of known size is short. */
+/** Copies the FRAME of BYTES into a new task, and leaves ROOM bytes behind it, not
+ * cleared: for a frame whose size or function is not known before it runs. */
 static inline struct mini_task *mini_spawn(
     const struct mini_future *frame, size_t bytes, size_t room) {
     struct mini_task *task = mini_task_new(bytes + room);

@@ -20,7 +20,8 @@
 
 /** One shard's store of blocks. */
 struct mini_slab {
-    /** The free blocks of each class; a block begins with the next one's address. */
+    /** The free blocks of each class; a block begins with the next one's address.
+     * Class 0 has none. */
     void *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1];
     char *fresh; /**< the newest chunk */
     size_t fresh_bytes; /**< of it, from its start, that are not given out */
@@ -30,9 +31,35 @@ struct mini_slab {
 /** Makes SLAB an empty store. */
 void mini_slab_init(struct mini_slab *slab);
 
+/** The class of blocks of SIZE; 0: there is none, they come from malloc. */
+static inline size_t mini_slab_class(size_t size) {
+    size_t class = (size + MINI_SLAB_STEP - 1) / MINI_SLAB_STEP;
+    return size <= MINI_SLAB_MAX ? class : 0;
+}
+
+/** For mini_slab_alloc: a block of SIZE that was not free before. */
+void *mini_slab_more(struct mini_slab *slab, size_t size);
+/** For mini_slab_free: gives back a BLOCK that has no class. */
+void mini_slab_free_large(void *block);
+
 /** SIZE bytes aligned to 16, not cleared; NULL if there is no memory. */
-void *mini_slab_alloc(struct mini_slab *slab, size_t size);
+static inline void *mini_slab_alloc(struct mini_slab *slab, size_t size) {
+    void **list = &slab->free[mini_slab_class(size)], **block = *list;
+    if (!block) return mini_slab_more(slab, size);
+    *list = *block;
+    return block;
+}
+
 /** Takes back a block that was asked for with the same SIZE. */
-void mini_slab_free(struct mini_slab *slab, void *block, size_t size);
+static inline void mini_slab_free(
+    struct mini_slab *slab, void *block, size_t size) {
+    size_t class = mini_slab_class(size);
+    if (class) {
+        *(void **)block = slab->free[class];
+        slab->free[class] = block;
+    } else
+        mini_slab_free_large(block);
+}
+
 /** Frees every block, those still in use as well. */
 void mini_slab_destroy(struct mini_slab *slab);

@@ -63,10 +63,9 @@ const struct mini_poller mini_timer_poller = {
 
 void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
     uint64_t deadline) {
-    uint64_t tick = deadline >> MINI_TICK_BITS;
-    if (tick << MINI_TICK_BITS < deadline && tick < MINI_TICK_MAX)
-        tick++; /* up: never early */
-    timer->tick = tick;
+    uint64_t up =
+        deadline + (UINT64_C(1) << MINI_TICK_BITS) - 1; /* never early */
+    timer->tick = up < deadline ? MINI_TICK_MAX : up >> MINI_TICK_BITS;
     mini_wheel_insert(&executor->wheel, timer);
 }
 
