@@ -1299,6 +1299,25 @@ static void g5_1_listen_and_its_errors(void **state) {
     close(fd);
 }
 
+/* A process may have closed its standard input: 0 is a descriptor, too. */
+static void g5_1_descriptor_0_listens_as_well(void **state) {
+    int input = dup(STDIN_FILENO); /* -1: it is closed */
+    int on = 0;
+    socklen_t size = sizeof on;
+
+    (void)state;
+    close(STDIN_FILENO);
+    int fd = mini_listen(NULL, 0, false);
+    int result = getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &size);
+
+    close(fd);
+    if (input >= 0) dup2(input, STDIN_FILENO);
+    if (input >= 0) close(input);
+    assert_int_equal(fd, 0);
+    assert_int_equal(result, 0);
+    assert_int_not_equal(on, 0);
+}
+
 /* Where there is SO_REUSEPORT, all who share a port must ask for it. */
 static void g5_1_listen_may_share_a_port(void **state) {
     int first = mini_listen(NULL, 0, true);
@@ -9043,6 +9062,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_send_all_goes_on_until_all_is_sent),
     cmocka_unit_test(g5_1_send_all_says_how_much_went_out_before_an_error),
     cmocka_unit_test(g5_1_listen_and_its_errors),
+    cmocka_unit_test(g5_1_descriptor_0_listens_as_well),
     cmocka_unit_test(g5_1_listen_may_share_a_port),
     cmocka_unit_test(g5_1_listen_on_ipv6),
     cmocka_unit_test(g5_2_cancel_of_an_operation_that_waits),
