@@ -1401,6 +1401,9 @@ static MINI_POLL(call_one_that_stops) {
         MINI_AWAIT_SHIELDED(mini_spawn_on(&self->remote, 1, &late.future));
     }
     EXPECT(MINI_RESULT == -ESHUTDOWN && late.polls == 0);
+    calls = 0;
+    MINI_AWAIT_SHIELDED(mini_submit_to(&self->call, 1, which_shard, NULL));
+    EXPECT(MINI_RESULT == -ESHUTDOWN && calls == 0);
     there = MINI_FRAME(struct patient, patient);
     MINI_AWAIT_SHIELDED(MINI_CALL(struct kit, &hand, cancel_at_once));
     EXPECT(MINI_RESULT == -ESHUTDOWN && there.future.resume == 0);

@@ -468,6 +468,28 @@ static void recv_and_send(enum kind kind, bool nonblocking) {
     close_pair(fd);
 }
 
+/* A count of 4 GiB is no count of 0. */
+static mini_poll recv_with_much_room(
+    struct mini_future *future, struct mini_context cx) {
+    static char byte;
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    raw_send(self->fd[1], "x", 1);
+    MINI_AWAIT(mini_recv(&self->io[0], self->fd[0], &byte, SIZE_MAX / 2 + 1));
+    MINI_END(MINI_RESULT);
+}
+
+static void g5_1_room_for_more_than_a_call_can_take(void **state) {
+    struct script self = MINI_FRAME(struct script, recv_with_much_room);
+
+    (void)state;
+    if (SIZE_MAX <= UINT32_MAX) skip();
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, virtual_clock()), 1);
+    close_pair(self.fd);
+}
+
 static void g5_1_recv_and_send_say_how_much(void **state) {
     (void)state;
     each_socket(recv_and_send);
@@ -9043,6 +9065,7 @@ static void g5_7_ten_thousand_connections_open_work_and_close(void **state) {
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_recv_and_send_say_how_much),
+    cmocka_unit_test(g5_1_room_for_more_than_a_call_can_take),
     cmocka_unit_test(g5_1_read_and_write_of_a_pipe),
     cmocka_unit_test(g5_1_read_and_write_of_a_file_at_an_offset),
     cmocka_unit_test(g5_1_a_descriptor_that_is_not_open_is_ebadf),
