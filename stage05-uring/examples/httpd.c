@@ -410,9 +410,9 @@ end:
 static struct mini_future *serve(void *frame, int fd, void *arg) {
     struct conn *conn = frame;
     (void)arg;
+    (void)MINI_CALL(struct conn, conn, converse, .fd = fd); /* clears it */
     mini_recv_stream(&conn->stream, fd);
-    return MINI_CALL(
-        struct conn, conn, converse, .fd = fd, .stream = conn->stream);
+    return &conn->future;
 }
 
 /* ---- the program ---- */
