@@ -29,7 +29,7 @@ static void start(long i) {
 
 int main(int argc, char **argv) {
     if (argc != 2) return 2;
-    fd = files_open(argv[1]);
+    fd = files_open(argv[1], false);
     bench_start(&files_bench);
     for (long i = 0; i < FILES_DEPTH; i++) start(i);
     uv_run(uv_default_loop(), UV_RUN_DEFAULT);

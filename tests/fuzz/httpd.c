@@ -208,7 +208,7 @@ static MINI_POLL(recv_end_poll) {
 }
 
 void mini_recv_stream(struct mini_recv_stream *slot, int fd) {
-    *slot = (struct mini_recv_stream){.io.fd = fd};
+    slot->io = (struct mini_io){.fd = fd}; /* as the runtime: not LEASE */
 }
 
 struct mini_future *mini_recv_next(struct mini_recv_stream *stream) {
@@ -345,6 +345,7 @@ static void serve_input(const uint8_t *data, size_t size, enum way way,
     wire.trouble = (enum trouble)draw(3);
     wire.when = 1 + draw(draw(2) ? 8 : 64);
     root = open_node(nodes);
+    memset(&conn, 0xa5, sizeof conn); /* a frame is not cleared */
     struct mini_future *future = serve(&conn, 7, NULL);
     while (future->poll(future, cx) == MINI_PENDING) cx.cancel |= wire.alarm;
     for (int i = 0; i < FDS; i++) CHECK(!opened[i] || i == root - FIRST_FD);
