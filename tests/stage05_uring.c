@@ -4100,7 +4100,8 @@ static struct deaf {
 
 static long comes_late(void *arg) {
     (void)arg;
-    usleep(20000); /* on a helper thread: the shard sleeps by then */
+    /* on a helper thread: the shard sleeps by then */
+    nanosleep(&(struct timespec){0, 20000000}, NULL);
     return 7;
 }
 
