@@ -32,6 +32,10 @@ struct mini_test_fault {
 long mini_test_each_fault(long (*play)(void),
     void (*judge)(long result, const struct mini_test_fault *fault));
 
+/** The same for one call in EVERY, others with each errno. */
+long mini_test_some_faults(long every, long (*play)(void),
+    void (*judge)(long result, const struct mini_test_fault *fault));
+
 /** For the harness: says which call had failed, if a test ends meanwhile. */
 void mini_test_show_fault(void (*say)(const char *text));
 

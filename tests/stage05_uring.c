@@ -8760,10 +8760,11 @@ static void one_chore_at_most(
 
 static void g5_1_any_system_call_may_fail_for_one(void **state) {
     (void)state;
-    long failed = mini_test_each_fault(keep_a_house, one_chore_at_most);
+    long every = MINI_TEST_TSAN ? 7 : 1; /* its threads take long to start */
+    long failed = mini_test_some_faults(every, keep_a_house, one_chore_at_most);
 
     if (failed == 0) skip(); /* where no call can be made to fail */
-    check(failed > 50);
+    check(failed > 50 / every);
 }
 
 /* Without MINI_IO, whatever the ring says when it is set up. */
