@@ -116,7 +116,7 @@ struct mini_executor {
     uint64_t now; /**< ns; the virtual time, or what was read last */
     bool now_is_fresh; /**< read in this turn */
     struct mini_parker parker; /**< where its thread sleeps */
-    bool parks; /**< says that it sleeps: what it does now is the second look */
+    bool parks; /**< it has said that it sleeps: this turn is the second look */
     struct mini_list channel_waits; /**< channel operations that wait */
 };
 
