@@ -45,8 +45,9 @@ extern const struct mini_poller mini_inbox_poller;
 /** The row that sends what the outboxes hold. */
 extern const struct mini_poller mini_outbox_poller;
 
-/** Sends MESSAGE to SHARD (a valid number, may be this one), where DELIVER will
- * be called with it. Not cancellable; it comes back when DELIVER, there, sends
- * it back. */
+/** Any shard: sends MESSAGE to SHARD (a valid number, may be this one), where
+ * DELIVER will be called with it. Not cancellable; it comes back when DELIVER,
+ * there, sends it back. Until then MESSAGE stays, and a task that is alive
+ * waits for it: the end of a run counts tasks, not messages. */
 void mini_message_send(struct mini_message *message, unsigned shard,
     void (*deliver)(struct mini_message *));
