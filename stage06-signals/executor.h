@@ -70,7 +70,7 @@ struct mini_options {
     unsigned shards; /**< 0: one a CPU; without options it is 1 */
     unsigned ring_capacity; /**< messages a ring; 0: 256; a power of two */
     uint64_t spin; /**< ns that an idle shard looks for work before it sleeps */
-    unsigned buffers; /**< most a shard may lease; 0: 16384; a power of two */
+    unsigned buffers; /**< a shard's, to lease; 0: 16384; 2^n up to 32768 */
     uint64_t drain; /**< ns that tasks have to end on a signal; 0: 1 s */
 };
 
