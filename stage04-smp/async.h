@@ -46,7 +46,7 @@ struct mini_future {
     /** Makes progress; NULL once mini_drive has seen it READY. */
     mini_poll (*poll)(struct mini_future *self, struct mini_context cx);
     struct mini_future *child; /**< what it awaits now: a backtrace for free */
-    const char *name; /**< for the backtrace; read up to the first comma */
+    const char *name; /**< for the backtrace, up to a comma; not NULL */
     long result; /**< once READY: ≥ 0, or a negative errno */
     unsigned resume; /**< where to go on: 0 not started, MINI_DONE finished */
 };

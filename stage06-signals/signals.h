@@ -56,7 +56,8 @@ struct mini_signal_wait {
 /** The row that takes signals in. */
 extern const struct mini_poller mini_signal_poller;
 
-/** Waits for one of the signals in SET (which is copied); its number. One that
+/** Waits for one of the signals in SET (copied; none that a fault raises, like
+ * SIGSEGV: its handler would return to the fault); its number. One that
  * came when nobody waited goes to the first who does. Any shard. -EBUSY if the
  * signals belong to another mini_run, -ESHUTDOWN after the stop. Cancel:
  * -ECANCELED. */
