@@ -15,6 +15,8 @@
  * any, the executor waits for the first thing that can wake it. A later stage
  * adds a row to that table, and leaves the loop alone.
  *
+ * Sources: Seastar's reactor with its pollers; Rust's Waker.
+ *
  * @guarantee{G1.1} A task is polled until READY; its result reaches its joiner
  * exactly once; a detached task's memory goes when it ends.
  *

@@ -7,6 +7,8 @@
  *   future is READY; so must the futures given to it, and their array.
  * - Same thread as the task that awaits; nothing is allocated.
  *
+ * Source: select and join_all of Rust; but there losers are dropped.
+ *
  * @guarantee{G1.8} select returns the first to finish; every loser is finished,
  * not abandoned, and its result can be read.
  *

@@ -9,6 +9,8 @@
  *   -ECANCELED. Nothing has run there then.
  * - A call to one's own shard takes the same way.
  *
+ * Source: Seastar's smp::submit_to.
+ *
  * @guarantee{G4.1} A submitted function runs on the target's thread, once; the
  * result comes back to the caller's shard, once; errors too.
  *

@@ -8,6 +8,9 @@
  *   still warm.
  * - Memory of blocks with a class goes back in mini_slab_destroy(), all at
  *   once.
+ *
+ * Source: Bonwick, "The Slab Allocator" (1994); what is left of it are the free
+ * lists by size.
  */
 #pragma once
 

@@ -11,6 +11,8 @@
  * - Either side, or a third, may close. Cancel of a wait that got nothing is
  *   -ECANCELED; one that did send or receive says so, cancel or not.
  *
+ * Source: pipe(7), with its two ends and its EPIPE.
+ *
  * @guarantee{G3.2} Full and empty are exact: capacity items fit, the next is
  * refused (try_) or waits (send).
  *

@@ -20,6 +20,8 @@
  * or MINI_IO=poll in the environment forces one: mini_run fails where it cannot
  * be had.
  *
+ * Sources: io_uring(7); TigerBeetle, for operations in their owner's memory.
+ *
  * @guarantee{G5.1} Every operation's result is the system call's: byte count,
  * descriptor or negative errno; short reads, end of file, resets included.
  *

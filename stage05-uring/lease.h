@@ -14,6 +14,8 @@
  *   connection pays for neither.
  * - Owner shard's thread only: a buffer goes back where it came from.
  *
+ * Source: io_uring's rings of buffers, io_uring_register_buf_ring(3).
+ *
  * @guarantee{G5.4} An exhausted buffer ring delays receivers; all go on when
  * buffers come back, none starve, no buffer leaks.
  */

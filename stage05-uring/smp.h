@@ -17,6 +17,8 @@
  *
  * Written by the owner alone, read by others: the rings and the atomics below.
  *
+ * Source: Seastar's smp and its shards.
+ *
  * @guarantee{G4.5} Shards share no mutable memory but the rings and the
  * documented atomics (ThreadSanitizer over the whole suite).
  *

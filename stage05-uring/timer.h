@@ -14,6 +14,8 @@
  *   the timer out of the wheel at once and answers -ECANCELED.
  * - All is called inside mini_run, on the thread whose clock and wheel it is.
  *
+ * Source: timerfd_create(2), for ticks that say how many periods went by.
+ *
  * @guarantee{G2.1} Never early: a sleep of d finishes no sooner than d.
  *
  * @guarantee{G2.2} With the virtual clock, never late: it finishes at the first

@@ -7,6 +7,8 @@
  * allocates memory for a call a shard, -ENOMEM if it cannot; -ESHUTDOWN after
  * the stop. Cancelled before its first poll it is -ECANCELED and calls nothing;
  * later it awaits the results all the same.
+ *
+ * Source: Seastar's invoke_on_all and map_reduce.
  */
 #pragma once
 

@@ -9,9 +9,12 @@
  *
  * - Paths and buffers are the caller's and stay until READY.
  * - DIR is a directory's descriptor, or AT_FDCWD.
+ * - Results, threads and cancel are as in io.h.
  * - A fixed buffer or descriptor is one that the kernel has looked up once and
  *   for all: cheaper for each operation on it. Where that is not to be had,
  *   these work as without.
+ *
+ * Sources: splice(2), sendfile(2).
  *
  * @guarantee{G5.8} The zero-copy paths copy nothing in user space; their
  * buffers stay untouched until the kernel's last notification.

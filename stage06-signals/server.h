@@ -11,6 +11,9 @@
  * A connection is served by a future that a function of the program's makes, as
  * a task of its shard; the descriptor is closed when that future is READY.
  *
+ * Sources: Seastar's listening sockets, which do both; SO_REUSEPORT of
+ * socket(7).
+ *
  * @guarantee{G5.5} Accept runs out of descriptors (EMFILE) without spinning or
  * dying, and goes on when there are some.
  *

@@ -21,6 +21,8 @@
  * Signals belong to the process: one mini_run at a time has them, the first. A
  * second one on another thread runs without: mini_signal_wait gives -EBUSY.
  *
+ * Source: Bernstein's self-pipe trick; the pipe is the doorbell.
+ *
  * @guarantee{G6.1} A waited-for signal is delivered to every waiter of its set,
  * one that came before the wait was called included.
  *

@@ -15,6 +15,9 @@
  *   goes.
  * - One task at a time awaits it. Cancel of a wait (-ECANCELED) leaves in the
  *   stream what has come, or will.
+ * - Owner shard's thread only.
+ *
+ * Source: io_uring's multishot requests.
  */
 #pragma once
 

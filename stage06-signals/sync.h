@@ -7,6 +7,8 @@
  * - Waiters are served in the order they came. Cancel takes one out of the
  *   line: -ECANCELED, unless it had been served already.
  * - An event or semaphore must stay until nobody waits for it.
+ *
+ * Sources: Dijkstra's semaphore; Seastar's, whose waits are futures.
  */
 #pragma once
 
