@@ -6,7 +6,7 @@
  *
  * - A head is a `struct mini_list` that mini_list_init() has pointed to itself.
  * - A link that is zero (`{0}`) is in no list; removal makes it so again.
- * - One link is in one list at a time.
+ * - One link is in one list at a time. Nothing is locked.
  *
  * The idea is the Linux kernel's `struct list_head`.
  */

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/** Prints "miniss: MESSAGE" to stderr and aborts. */
+/** Prints "miniss: MESSAGE" to stderr and aborts; any thread. */
 static inline _Noreturn void mini_panic(const char *message) {
     fprintf(stderr, "miniss: %s\n", message);
     abort();

@@ -5,7 +5,7 @@
  * platform_linux.c and platform_posix.c is linked, so no stage has an `#ifdef`.
  *
  * - Times are nanoseconds; MINI_FOREVER as a time to wait means no limit.
- * - Functions that can fail return a negative errno.
+ * - Any thread may call. What can fail returns a negative errno, or says so.
  */
 #pragma once
 
@@ -23,7 +23,9 @@ static inline uint64_t mini_clock(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/** poll(2) with a limit in nanoseconds, never cut short by rounding. */
+/** poll(2) with a limit of NS nanoseconds, rounded up if at all (and 24 days
+ * at most where there is only POSIX). How many of FDS are ready; 0: the time is
+ * up; -EINTR: a signal came. */
 int mini_poll_fds(struct pollfd *fds, nfds_t count, uint64_t ns);
 
 /** A doorbell: an eventfd, or the two ends of a non-blocking pipe. */
@@ -36,23 +38,25 @@ struct mini_bell {
 int mini_bell_open(struct mini_bell *bell);
 /** Closes it; nobody may ring any more. */
 void mini_bell_close(struct mini_bell *bell);
-/** Rings; any thread, never blocks. */
+/** Rings; any thread, also in a signal handler; never blocks. */
 void mini_bell_ring(struct mini_bell *bell);
 /** Takes back all rings so far; the owner, never blocks. */
 void mini_bell_clear(struct mini_bell *bell);
 
 /** How many CPUs this process may use, at least 1. */
 unsigned mini_cpu_count(void);
-/** Pins the calling thread to the INDEX-th of them, as far as there are pins. */
+/** Pins the calling thread to the INDEX-th of them, counted round; no effect
+ * where threads cannot be pinned. */
 void mini_pin(unsigned index);
-/** Takes back the calling thread's mini_pin. */
+/** Takes back the calling thread's mini_pin; no effect without one. */
 void mini_unpin(void);
 
 /** Lets other sockets bind to the same port: 0, or -1 with errno, EOPNOTSUPP
  * where there is no SO_REUSEPORT. */
 int mini_set_reuseport(int fd);
-/** Sends up to LENGTH bytes of FILE from OFFSET on to the socket OUT, which does
- * not block; how many, or -1 with errno. */
+/** Sends up to LENGTH bytes of FILE from OFFSET on to the socket OUT, which
+ * does not block; how many, 0 at the file's end, or -1 with errno. Waits for
+ * the disk if need be. */
 long mini_sendfile(int out, int file, int64_t offset, size_t length);
-/** accept(2) whose descriptor is closed on exec; -1 with errno. */
+/** accept(2); a descriptor that is closed on exec, or -1 with errno. */
 int mini_accept_fd(int listener);

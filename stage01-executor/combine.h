@@ -4,8 +4,10 @@
  * Futures made of futures: yield, the first of several, all of several.
  *
  * - Constructors fill a slot that the caller owns and that must stay until the
- *   future is READY; so must the futures given to it.
+ *   future is READY; so must the futures given to it, and their array.
  * - Same thread as the task that awaits; nothing is allocated.
+ *
+ * Source: select and join_all of Rust; but there losers are dropped.
  *
  * @guarantee{G1.8} select returns the first to finish; every loser is finished,
  * not abandoned, and its result can be read.
@@ -21,7 +23,8 @@ struct mini_yield {
     struct mini_future future;
 };
 
-/** Lets every task that is runnable now run once; then 0. */
+/** Lets every task that is runnable now run once; then 0, even if it has been
+ * cancelled meanwhile. */
 struct mini_future *mini_yield(struct mini_yield *slot);
 
 /** A select or a join_all under way. */
@@ -41,6 +44,6 @@ struct mini_future *mini_select(
     struct mini_select *slot, struct mini_future **futures, size_t count);
 
 /** Waits for all COUNT futures: 0, or the first negative result in the array's
- * order. Cancel goes to all. */
+ * order. Cancel goes to all. No futures: 0. */
 struct mini_future *mini_join_all(
     struct mini_select *slot, struct mini_future **futures, size_t count);

@@ -4,8 +4,13 @@
  * Memory for tasks: blocks of a few size classes from one shard's free lists.
  *
  * - Only the owner shard's thread may call; nothing is locked.
- * - A block freed is the next one given out: its cache lines are still warm.
- * - All memory goes back at once in mini_slab_destroy().
+ * - A block freed is the next one of its class given out: its cache lines are
+ *   still warm.
+ * - Memory of blocks with a class goes back in mini_slab_destroy(), all at
+ *   once.
+ *
+ * Source: Bonwick, "The Slab Allocator" (1994); what is left of it are the free
+ * lists by size.
  */
 #pragma once
 
@@ -20,8 +25,8 @@
 
 /** One shard's store of blocks. */
 struct mini_slab {
-    /** The free blocks of each class; a block begins with the next one's address.
-     * Class 0 has none. */
+    /** The free blocks of each class; a block begins with the next one's
+     * address. Class 0 has none. */
     void *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1];
     char *fresh; /**< the newest chunk */
     size_t fresh_bytes; /**< of it, from its start, that are not given out */

@@ -7,6 +7,8 @@
  * - Waiters are served in the order they came. Cancel takes one out of the
  *   line: -ECANCELED, unless it had been served already.
  * - An event or semaphore must stay until nobody waits for it.
+ *
+ * Sources: Dijkstra's semaphore; Seastar's, whose waits are futures.
  */
 #pragma once
 
@@ -35,8 +37,9 @@ struct mini_wait {
     size_t units; /**< how many of it */
 };
 
-/** The rest of a poll of WAIT, which may not have what it asks for at once: it
- * stands in LINE until it is served or cancelled (-ECANCELED). */
+/** For a poll function, when WAIT cannot have at once what it asks for, and in
+ * all later polls: it stands in LINE until it is served or cancelled
+ * (-ECANCELED). */
 mini_poll mini_wait_in(
     struct mini_list *line, struct mini_wait *wait, struct mini_context cx);
 /** Serves WAIT, which is in a line: it will be READY with RESULT. */
@@ -48,7 +51,7 @@ struct mini_wait *mini_wait_first(struct mini_list *line);
 void mini_event_init(struct mini_event *event);
 /** It happens, with VALUE for all who wait or will. 0; -EALREADY if it had. */
 int mini_event_set(struct mini_event *event, long value);
-/** Waits for it; its VALUE. */
+/** Waits until EVENT has happened; the result is its value. */
 struct mini_future *mini_event_wait(
     struct mini_wait *slot, struct mini_event *event);
 
@@ -57,5 +60,6 @@ void mini_semaphore_init(struct mini_semaphore *semaphore, size_t units);
 /** Waits for UNITS units, behind those who came before; 0. */
 struct mini_future *mini_semaphore_wait(
     struct mini_wait *slot, struct mini_semaphore *semaphore, size_t units);
-/** Gives UNITS units, to the first in line as far as they go. */
+/** Gives UNITS units: to the first in line, then the next, as far as they
+ * go. */
 void mini_semaphore_signal(struct mini_semaphore *semaphore, size_t units);

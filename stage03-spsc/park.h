@@ -28,8 +28,8 @@
 
 struct mini_executor;
 
-/** Where one thread sleeps. On a cache line of its own: others look at it often,
- * and what else the owner stores shall not take it away from them. */
+/** Where one thread sleeps. On a cache line of its own: others look at it
+ * often, and what else the owner stores shall not take it away from them. */
 struct mini_parker {
     /** Stored by the owner; cleared by who rings. */
     _Alignas(MINI_CACHE_LINE) atomic_bool sleeping;
@@ -40,15 +40,15 @@ struct mini_parker {
 extern const struct mini_poller mini_park_poller;
 
 /** Any thread, after it has stored what the sleeper is to find: rings the bell
- * if PARKER's owner sleeps. */
+ * if PARKER's owner sleeps. Only while the owner's run lasts. */
 void mini_parker_ring(struct mini_parker *parker);
 
-/** Owner: says that it is going to sleep, and looks once more. False if there
- * is something to do after all. */
+/** Owner: says that it is going to sleep, and looks once more: that is a turn.
+ * False if there was something to do after all. */
 bool mini_park_begin(struct mini_executor *executor);
 /** Owner: is awake again, or will not sleep; no effect if it is awake. */
 void mini_park_end(struct mini_executor *executor);
 
-/** For tests: called between the store of `sleeping` and the second look, where
- * an unlucky sender strikes. NULL does nothing. */
+/** For tests, all threads': called between the store of `sleeping` and the
+ * second look, where an unlucky sender strikes. NULL does nothing. */
 extern void (*mini_park_hook)(void);

@@ -12,6 +12,9 @@
  *   what else is runnable, but never early.
  * - Slots are the caller's and stay until the future is READY. Cancel takes
  *   the timer out of the wheel at once and answers -ECANCELED.
+ * - All is called inside mini_run, on the thread whose clock and wheel it is.
+ *
+ * Source: timerfd_create(2), for ticks that say how many periods went by.
  *
  * @guarantee{G2.1} Never early: a sleep of d finishes no sooner than d.
  *
@@ -43,7 +46,7 @@
 /** The row that expires timers. */
 extern const struct mini_poller mini_timer_poller;
 
-/** The time, read once a turn. */
+/** The time, as it was last read in this turn. */
 uint64_t mini_now(void);
 
 /** A sleep under way. */
@@ -51,12 +54,13 @@ struct mini_sleep {
     struct mini_future future;
     struct mini_timer timer; /**< in the wheel while it waits */
     uint64_t deadline; /**< on the clock of mini_now */
-    bool from_first_poll; /**< what it is counted from, if not from 0 */
+    bool from_first_poll; /**< before that, deadline is how long */
 };
 
 /** Waits until NS nanoseconds from its first poll on have passed; 0. */
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns);
-/** Waits until the clock shows DEADLINE; 0, at once if it does already. */
+/** Waits until the clock shows DEADLINE; 0. If it does already, until the next
+ * turn. */
 struct mini_future *mini_sleep_until(
     struct mini_sleep *slot, uint64_t deadline);
 
@@ -70,7 +74,7 @@ struct mini_timeout {
 /** INNER's result, if it has one within NS nanoseconds from its first poll on;
  * else INNER is cancelled and awaited, and the result is -ETIMEDOUT if it
  * answered -ECANCELED, or its own. So a timeout returns one cancel of INNER
- * late. */
+ * late. Cancelled itself, it cancels INNER: the result is INNER's. */
 struct mini_future *mini_timeout(
     struct mini_timeout *slot, struct mini_future *inner, uint64_t ns);
 
@@ -80,7 +84,8 @@ struct mini_interval {
     uint64_t period; /**< ns from tick to tick */
 };
 
-/** Starts an interval now; its first tick is one PERIOD (not 0) away. */
+/** Starts an interval now; its first tick is one PERIOD away (in ns; 0 panics).
+ */
 void mini_interval_start(struct mini_interval *interval, uint64_t period);
 
 /** A wait for a tick, under way. */
@@ -92,21 +97,23 @@ struct mini_tick {
 
 /** Waits for INTERVAL's next tick; the result is how many periods went by since
  * the last: 1, or more if nobody waited in time. Run your work once to skip
- * the missed ones, or that many times to make up for them. */
+ * the missed ones, or that many times to make up for them. Cancelled, it has
+ * used up no tick. */
 struct mini_future *mini_tick(
     struct mini_tick *slot, struct mini_interval *interval);
 
 /** Spawns a task that calls FN(ARG) once every PERIOD ns, and awaits the future
  * it returns, if it is not NULL, before the next; periods that went by in the
  * meantime are skipped. Ends when cancelled; its result is the number of runs.
- * NULL as from MINI_SPAWN. */
+ * To be joined or detached; NULL as from MINI_SPAWN. */
 struct mini_task *mini_spawn_periodic(
     uint64_t period, struct mini_future *(*fn)(void *arg), void *arg);
 
-/** Starts TIMER: it wakes TIMER->task (if not NULL) at DEADLINE. */
+/** Starts TIMER, which is in no wheel: it wakes TIMER->task (if not NULL) at
+ * DEADLINE, ns on the clock of mini_now. mini_wheel_cancel stops it. */
 void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
     uint64_t deadline);
 
 /** For a row that waits: how many ns from now until UNTIL; MINI_FOREVER if
- * UNTIL is MINI_SOMEDAY. With the virtual clock it is then UNTIL, and 0. */
+ * UNTIL is MINI_SOMEDAY. A virtual clock jumps to UNTIL, so that 0 is left. */
 uint64_t mini_time_left(struct mini_executor *executor, uint64_t until);

@@ -4,8 +4,8 @@
  * In every level all slots with timers lie ahead of the wheel's own digit, and
  * all of a lower level lie before those of a higher one. So the first such slot
  * of the lowest level that has one comes next: no search, no wrap-around. A
- * cancel only unlinks: the bit of a slot that it emptied is cleared by who looks
- * for the first one, once. */
+ * cancel only unlinks: the bit of a slot that it emptied is cleared by who
+ * looks for the first one, once. */
 #include "wheel.h"
 
 #define DIGIT MINI_WHEEL_DIGIT

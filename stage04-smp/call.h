@@ -4,9 +4,12 @@
  * Calls to other shards, as futures: a plain function, or a future.
  *
  * - The slot is the caller's and is itself the message: it stays until READY.
- * - A shard number out of range gives -EINVAL; a call begun after the stop
- *   gives -ESHUTDOWN.
+ * - A shard number out of range gives -EINVAL; a call that arrives or begins
+ *   after the stop gives -ESHUTDOWN; one cancelled before its first poll,
+ *   -ECANCELED. Nothing has run there then.
  * - A call to one's own shard takes the same way.
+ *
+ * Source: Seastar's smp::submit_to.
  *
  * @guarantee{G4.1} A submitted function runs on the target's thread, once; the
  * result comes back to the caller's shard, once; errors too.
@@ -33,9 +36,9 @@ struct mini_remote {
     struct mini_future runner; /**< follows the task it is of; awaits INNER */
 };
 
-/** Runs INNER, a future not yet started, as a task of SHARD, in the memory where
- * it is: it belongs to that shard until this future is READY, with INNER's
- * result. Cancel crosses over, and INNER's answer to it is awaited. */
+/** Runs INNER, a future not yet started, as a task of SHARD, in the memory
+ * where it is: it belongs to that shard until this future is READY, with
+ * INNER's result. Cancel crosses over, and INNER's answer to it is awaited. */
 struct mini_future *mini_spawn_on(
     struct mini_remote *slot, unsigned shard, struct mini_future *inner);
 
@@ -49,8 +52,8 @@ struct mini_call {
     void *arg; /**< with this */
 };
 
-/** Calls FN(ARG) on SHARD, when the message arrives: it must not block and cannot
- * await; its return value is the result. Cancel does not reach it, and its result
- * is awaited; a call not yet begun is -ECANCELED. */
+/** Calls FN(ARG) on SHARD, when the message arrives: it must not block and
+ * cannot await; its return value is the result. Cancel does not reach it, and
+ * its result is awaited. ARG is the other shard's until READY. */
 struct mini_future *mini_submit_to(
     struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg);

@@ -6,9 +6,12 @@
  *
  * - Items are pointers; the receiver owns what it has received. The channel
  *   is made before both threads use it and outlives their use.
- * - One task at a time sends, one at a time receives.
+ * - One task at a time sends, one at a time receives. The try_ forms need no
+ *   executor: a thread without one may be either side.
  * - Either side, or a third, may close. Cancel of a wait that got nothing is
  *   -ECANCELED; one that did send or receive says so, cancel or not.
+ *
+ * Source: pipe(7), with its two ends and its EPIPE.
  *
  * @guarantee{G3.2} Full and empty are exact: capacity items fit, the next is
  * refused (try_) or waits (send).
@@ -24,8 +27,8 @@
 #include "executor.h"
 #include "spsc.h"
 
-/** The channel. Each side's place to be found is the parker of who waits there;
- * NULL: nobody does. */
+/** The channel. At each end stands the parker of who waits there; NULL: nobody
+ * does. */
 struct mini_channel {
     struct mini_spsc ring; /**< the items */
     /** Where a sender waits for room. */
@@ -49,8 +52,8 @@ struct mini_channel_wait {
 /** The row that looks after waiting sends and receives. */
 extern const struct mini_poller mini_channel_poller;
 
-/** Makes an open, empty channel of CAPACITY items, a power of two. 0, -EINVAL,
- * or -ENOMEM. */
+/** Makes an open, empty channel of CAPACITY items, a power of two. 0, -EINVAL
+ * (another capacity), or -ENOMEM. */
 int mini_channel_init(struct mini_channel *channel, size_t capacity);
 /** Frees its memory; both sides are done with it. Items in it are the
  * caller's: receive them first. */
@@ -64,9 +67,11 @@ int mini_channel_try_send(struct mini_channel *channel, void *item);
  */
 int mini_channel_try_recv(struct mini_channel *channel, void **item);
 
-/** Sends ITEM, waits for room if there is none: 0, -EPIPE. */
+/** Sends ITEM, waits for room if there is none: 0, -EPIPE, or -ECANCELED. A
+ * second waiter at the same end panics. */
 struct mini_future *mini_channel_send(
     struct mini_channel_wait *slot, struct mini_channel *channel, void *item);
-/** Receives into SLOT->item, waits if there is nothing: 0, -EPIPE. */
+/** Receives into SLOT->item, waits if there is nothing: 0, -EPIPE, or
+ * -ECANCELED. A second waiter panics. */
 struct mini_future *mini_channel_recv(
     struct mini_channel_wait *slot, struct mini_channel *channel);

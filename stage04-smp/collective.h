@@ -3,8 +3,12 @@
  * @file
  * All shards at once: broadcast, map-reduce, barrier.
  *
- * Slots are the caller's and stay until READY. For a broadcast the runtime
- * allocates one call a shard, -ENOMEM if it cannot; -ESHUTDOWN after the stop.
+ * Slots are the caller's and stay until READY. Any shard may call. A broadcast
+ * allocates memory for a call a shard, -ENOMEM if it cannot; -ESHUTDOWN after
+ * the stop. Cancelled before its first poll it is -ECANCELED and calls nothing;
+ * later it awaits the results all the same.
+ *
+ * Source: Seastar's invoke_on_all and map_reduce.
  */
 #pragma once
 
@@ -17,14 +21,13 @@ struct mini_broadcast {
     struct mini_call *calls; /**< one a shard */
     long (*map)(void *arg); /**< called on every shard */
     void *arg; /**< with this */
-    /** Called here, for each result; NULL: nothing is. */
+    /** Called here, for each result up to an error; NULL: nothing is. */
     long (*reduce)(long so_far, long next);
     long so_far; /**< what REDUCE has come to */
 };
 
 /** Calls FN(ARG) on every shard: 0, or the first negative result in the order
- * of shards. Cancel keeps it from those shards it has not come to. ARG is used
- * by all shards at once: read only. */
+ * of shards. ARG is used by all shards at once: read only. */
 struct mini_future *mini_submit_all(
     struct mini_broadcast *slot, long (*fn)(void *arg), void *arg);
 
@@ -49,8 +52,8 @@ struct mini_barrier_wait {
     struct mini_wait wait; /**< on the barrier's shard */
 };
 
-/** Makes BARRIER one for PARTIES tasks, on the calling shard; it must stay until
- * all waits are READY. It can be used again and again. */
+/** Makes BARRIER one for PARTIES tasks, on the calling shard; it must stay
+ * until all waits are READY. It can be used again and again. */
 void mini_barrier_init(struct mini_barrier *barrier, unsigned parties);
 
 /** Waits until PARTIES tasks wait: 0, and 1 for the last. Any shard. Cancel of

@@ -15,6 +15,8 @@
  * any, the executor waits for the first thing that can wake it. A later stage
  * adds a row to that table, and leaves the loop alone.
  *
+ * Sources: Seastar's reactor with its pollers; Rust's Waker.
+ *
  * @guarantee{G1.1} A task is polled until READY; its result reaches its joiner
  * exactly once; a detached task's memory goes when it ends.
  *
@@ -119,7 +121,7 @@ struct mini_executor {
     uint64_t now; /**< ns; the virtual time, or what was read last */
     bool now_is_fresh; /**< read in this turn */
     struct mini_parker parker; /**< where its thread sleeps */
-    bool parks; /**< says that it sleeps: what it does now is the second look */
+    bool parks; /**< it has said that it sleeps: this turn is the second look */
     struct mini_list channel_waits; /**< channel operations that wait */
     struct mini_shard *shard; /**< which one of the shards this is */
 };
@@ -127,7 +129,8 @@ struct mini_executor {
 /** A subsystem's share of a turn. Unused functions are NULL; all are called on
  * the executor's own thread. */
 struct mini_poller {
-    /** Before the first turn; 0, or a negative errno that ends mini_run. */
+    /** Before the first turn; 0, or a negative errno that ends mini_run: it has
+     * left nothing then, and its own stop is not called. */
     int (*start)(struct mini_executor *);
     /** After the last turn, in reverse order of start. */
     void (*stop)(struct mini_executor *);
@@ -151,8 +154,9 @@ extern const struct mini_poller mini_task_poller;
 /** The executor of the calling thread, NULL outside mini_run. */
 extern _Thread_local struct mini_executor *mini_self;
 
-/** Runs MAIN and everything it spawns on the calling thread; returns when all
- * is done. MAIN stays the caller's. OPTIONS may be NULL and are copied.
+/** Runs MAIN, not yet polled, and what it spawns on the calling thread. When
+ * MAIN is READY, the tasks still alive are cancelled and awaited. MAIN stays
+ * the caller's. OPTIONS may be NULL and are copied.
  * @return MAIN's result; -EDEADLK if nothing can wake what waits; -EINVAL for
  * a bad option or inside another mini_run; another negative errno if the
  * runtime could not start. */
@@ -160,8 +164,9 @@ long mini_run(struct mini_future *main, const struct mini_options *options);
 
 /** Spawns a task: `MINI_SPAWN(struct conn, serve, .fd = fd)`. The frame is made
  * where it stays. NULL if there is no memory or the run is stopping: its values
- * are not evaluated then; mini_join and mini_detach take that NULL and say which.
- * (Were it made on the stack and copied, the copy would wait for the stores.) */
+ * are not evaluated then; mini_join and mini_detach take that NULL and say
+ * which. (Were it made on the stack and copied, the copy would wait for the
+ * stores.) */
 #define MINI_SPAWN(type, ...) \
     __extension__({ \
         struct mini_task *mini_new = mini_task_new(sizeof(type)); \
@@ -169,12 +174,14 @@ long mini_run(struct mini_future *main, const struct mini_options *options);
         mini_new; \
     })
 
-/** A new task, runnable, with BYTES for its frame, not cleared: to be filled
- * before the caller returns to the executor. NULL as from MINI_SPAWN. */
+/** A new task, runnable, with BYTES (less than 4 GiB) for its frame, not
+ * cleared: to be filled before the caller returns to the executor. NULL as from
+ * MINI_SPAWN. */
 struct mini_task *mini_task_new(size_t bytes);
 
-/** Copies the FRAME of BYTES into a new task, and leaves ROOM bytes behind it, not
- * cleared: for a frame whose size or function is not known before it runs. */
+/** Copies the FRAME of BYTES into a new task, and leaves ROOM bytes behind it,
+ * not cleared: for a frame whose size or function the compiler does not know.
+ * NULL as from MINI_SPAWN. */
 static inline struct mini_task *mini_spawn(
     const struct mini_future *frame, size_t bytes, size_t room) {
     struct mini_task *task = mini_task_new(bytes + room);
@@ -192,21 +199,23 @@ struct mini_join {
     struct mini_task *task; /**< whose end it waits for */
 };
 
-/** Waits for TASK's end; its result, and TASK is freed. Joining twice panics.
- * Cancel goes on to TASK, whose end is still awaited. TASK NULL: -ENOMEM, or
- * -ESHUTDOWN if the run is stopping. */
+/** Waits for TASK's end; its result, and TASK is freed. A second join beside
+ * this one panics, and so does one of a detached task. Cancel goes on to TASK,
+ * whose end is still awaited. TASK NULL: -ENOMEM, or -ESHUTDOWN if the run is
+ * stopping. */
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task);
 
-/** Nobody will join TASK: it is freed when it ends. @return 0; for NULL
- * -ENOMEM, or -ESHUTDOWN if the run is stopping. */
+/** Nobody will join TASK: it is freed when it ends. Panics if it is joined or
+ * detached already. @return 0; for NULL -ENOMEM, or -ESHUTDOWN if the run is
+ * stopping. */
 int mini_detach(struct mini_task *task);
 
 /** Asks TASK to wind down; it is polled with cx.cancel from now on. No effect
  * on NULL and on a task that has ended but is not joined. */
 void mini_cancel(struct mini_task *task);
 
-/** Makes TASK runnable. Only from its own thread; other threads and shards
- * send messages. Panics for a task that has ended. */
+/** Makes TASK runnable. Panics on a thread other than its own (other threads
+ * and shards send messages), and for a task that has ended. */
 void mini_wake(struct mini_task *task);
 
 /** In an async function, in place of MINI_AWAIT(mini_yield(...)): the same, but
@@ -223,8 +232,8 @@ void mini_wake(struct mini_task *task);
 /** Counters of the calling thread's executor, valid until mini_run returns. */
 const struct mini_stats *mini_stats(void);
 
-/** Prints a line for each task that is alive, with the chain of what it
- * awaits; changes nothing. */
+/** Prints to OUT a line for each of this thread's tasks that is alive, with the
+ * chain of what it awaits; changes nothing. */
 void mini_dump(FILE *out);
 
 /** One round through the pollers; says how much work was done. */

@@ -15,8 +15,8 @@ void mini_message_send(struct mini_message *message, unsigned shard,
     here->unsent++;
 }
 
-/* The second look of who goes to sleep has to be at the index: see park.h. Who is
- * awake looks at the slot: it needs that anyway, and leaves the index to the
+/* The second look of who goes to sleep has to be at the index: see park.h. Who
+ * is awake looks at the slot: it needs that anyway, and leaves the index to the
  * sender's core. */
 static bool has_come(struct mini_executor *executor, struct mini_spsc *ring) {
     return executor->parks ? mini_spsc_count(ring) > 0

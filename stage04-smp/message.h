@@ -7,8 +7,8 @@
  * - A message is its sender's memory until it has come back: sending allocates
  *   nothing, and what is in flight is bounded by the frames that wait for it.
  * - mini_message_send() puts it into the outbox for that shard; at the end of
- *   the turn the outbox goes into the pair's ring with one store of its tail,
- *   and the other shard is rung if it sleeps. What finds the ring full stays
+ *   the turn the outbox goes into the pair's ring, which is announced once, and
+ *   the other shard is rung if it sleeps. What finds the ring full stays
  *   in the outbox until the next turn.
  * - Every turn begins by taking in what has come. So a shard whose rings out
  *   are full still empties its rings in, and no cycle of full rings can stand
@@ -45,8 +45,9 @@ extern const struct mini_poller mini_inbox_poller;
 /** The row that sends what the outboxes hold. */
 extern const struct mini_poller mini_outbox_poller;
 
-/** Sends MESSAGE to SHARD (a valid number, may be this one), where DELIVER will
- * be called with it. Not cancellable; it comes back when DELIVER, there, sends
- * it back. */
+/** Any shard: sends MESSAGE to SHARD (a valid number, may be this one), where
+ * DELIVER will be called with it. Not cancellable; it comes back when DELIVER,
+ * there, sends it back. Until then MESSAGE stays, and a task that is alive
+ * waits for it: the end of a run counts tasks, not messages. */
 void mini_message_send(struct mini_message *message, unsigned shard,
     void (*deliver)(struct mini_message *));

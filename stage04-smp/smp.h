@@ -3,9 +3,10 @@
  * @file
  * Shards: one executor per thread, per core, that share nothing but rings.
  *
- * mini_run starts them all or none. MAIN runs on shard 0; every other shard
- * runs an empty main that ends when the run stops. The way to the end has
- * three meetings, and every shard keeps turning until the last:
+ * mini_run starts them all or none (-EAGAIN: no thread; -ENOMEM). MAIN runs on
+ * shard 0; every other shard runs an empty main that ends when the run stops.
+ * The way to the end has three meetings, and every shard keeps turning until
+ * the last:
  *
  * 1. stop: main has ended, or somebody has called mini_stop. Every shard ends
  *    its main, refuses new work with -ESHUTDOWN and cancels its tasks.
@@ -15,6 +16,8 @@
  *    threads are joined and the memory freed.
  *
  * Written by the owner alone, read by others: the rings and the atomics below.
+ *
+ * Source: Seastar's smp and its shards.
  *
  * @guarantee{G4.5} Shards share no mutable memory but the rings and the
  * documented atomics (ThreadSanitizer over the whole suite).
@@ -35,7 +38,7 @@
 /** More shards than this are -EINVAL. */
 #define MINI_SHARDS_MAX 1024
 
-/** One shard. Its own only, but for what is atomic. */
+/** One shard. Only its own thread touches it, but for what says otherwise. */
 struct mini_shard {
     struct mini_smp *smp; /**< all of them */
     unsigned index; /**< its number */
@@ -43,9 +46,10 @@ struct mini_shard {
     size_t unsent; /**< messages in outboxes */
     unsigned dumps; /**< how often it has printed its tasks */
     bool is_quiet, is_idle; /**< is counted in smp's counters */
-    /** Of smp->news. From here on others look, too: on a line of its own. */
+    /** How much of smp->news it has seen. From here on others look, too: on a
+     * line of its own. */
     _Alignas(MINI_CACHE_LINE) atomic_uint news_seen;
-    /** To ring it; stored before all meet at the start, not atomic for that. */
+    /** To ring it. Not atomic: it is stored before all meet at the start. */
     struct mini_parker *parker;
 };
 
@@ -62,9 +66,9 @@ struct mini_smp {
     /** How often all stood still for good. 1: shard 0 ends its main with it; 2:
      * that did not help, so all end theirs; 3: nor did that, so all give up. */
     atomic_uint deadlocks;
-    /** Low 32 bits: shards that only a message can wake. High 32 bits: how often
-     * one has been woken; so that who counts them all sees if one was awake in
-     * the meantime. */
+    /** Low 32 bits: shards that only a message can wake. High 32 bits: how
+     * often one has been woken; so that who counts them all sees if one was
+     * awake in the meantime. */
     atomic_uint_least64_t idle;
     atomic_uint dumps; /**< how often all shards are to print their tasks */
     struct mini_shard shards[]; /**< count of them */
@@ -73,15 +77,17 @@ struct mini_smp {
 /** The row that starts, stops and counts shards; behind those it starts. */
 extern const struct mini_poller mini_smp_poller;
 
-/** The calling shard's number, from 0. */
+/** The calling shard's number, from 0; inside mini_run. */
 static inline unsigned mini_this_shard(void) { return mini_self->shard->index; }
 /** How many there are. */
 static inline unsigned mini_shard_count(void) {
     return mini_self->shard->smp->count;
 }
-/** Any shard: ends the run as if main had ended; every main is cancelled. */
+/** Any shard, any number of times: ends the run as if main had ended. Every
+ * main is cancelled; mini_run gives the result of shard 0's. */
 void mini_stop(void);
-/** Any shard: all shards print their tasks to stderr, as mini_dump does. */
+/** Any shard: all shards print their tasks to stderr, as mini_dump does, each
+ * in its next turn. */
 void mini_dump_all(void);
 
 /** The way from shard FROM to shard number TO. */
@@ -93,7 +99,8 @@ static inline struct mini_lane *mini_lane(
 void mini_smp_ring(struct mini_shard *there);
 /** Any shard, when it has changed what all look at: rings all, this one too. */
 void mini_smp_tell_all(struct mini_smp *smp);
-/** Owner: HERE has been sent something. */
+/** Owner: HERE has been sent something, so it no longer counts as idle. */
 void mini_smp_not_idle(struct mini_shard *here);
-/** Owner: looks for such news, and obeys a stop; 1 if there were any. */
+/** Owner: looks for what mini_smp_tell_all has told, and obeys: a stop cancels
+ * main. 1 if there was any. */
 unsigned mini_smp_look(struct mini_executor *executor);

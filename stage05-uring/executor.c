@@ -41,8 +41,8 @@ static inline struct mini_task *dequeue(struct mini_executor *executor) {
     return task;
 }
 
-/* Sends some of the first ones behind, as many as Marsaglia's xorshift32 has ones
- * at its end. Cold: out of the way of those who do not shuffle. */
+/* Sends some of the first ones behind, as many as Marsaglia's xorshift32 has
+ * ones at its end. Cold: out of the way of those who do not shuffle. */
 __attribute__((cold)) static void shuffle(struct mini_executor *executor) {
     uint32_t *random = &executor->random;
     *random ^= *random << 13;

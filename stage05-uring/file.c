@@ -64,7 +64,8 @@ static void note(struct mini_send_file *self, size_t bytes) {
     mini_self->stats.spliced += bytes;
 }
 
-/* splice(2) wants a pipe on one side; sendfile(2), a socket that does not block.
+/* splice(2) wants a pipe on one side; sendfile(2), a socket that does not
+ * block.
  */
 static int open_way(struct mini_send_file *self) {
     int flags = fcntl(self->socket, F_GETFL);

@@ -10,11 +10,17 @@
  *   errno. Short counts are normal; mini_send_all goes on by itself.
  * - Cancel asks the kernel to stop. If the operation was faster, its real
  *   result comes, never -ECANCELED: no byte and no descriptor is lost.
- * - Descriptors stay the caller's; one used by two shards is used by two. On
- *   the poll backend sockets that accept or connect become non-blocking.
+ * - Descriptors stay the caller's, also those that are results; several shards
+ *   may use one. On the poll backend sockets that accept or connect become
+ *   non-blocking.
+ * - All is called on the shard that it is for, inside mini_run. Lengths are in
+ *   bytes.
  *
  * The backend is io_uring where the kernel lets us, else poll(2). MINI_IO=uring
- * or MINI_IO=poll in the environment forces one.
+ * or MINI_IO=poll in the environment forces one: mini_run fails where it cannot
+ * be had.
+ *
+ * Sources: io_uring(7); TigerBeetle, for operations in their owner's memory.
  *
  * @guarantee{G5.1} Every operation's result is the system call's: byte count,
  * descriptor or negative errno; short reads, end of file, resets included.
@@ -32,8 +38,8 @@
  * @guarantee{G5.10} Under load, system calls are batched: fewer than one
  * io_uring_enter per request at 50 busy connections.
  *
- * @guarantee{G5.7} 10,000 connections open, work and close with no leak of memory
- * or descriptors, memory per idle connection stated and held.
+ * @guarantee{G5.7} 10,000 connections open, work and close with no leak of
+ * memory or descriptors, memory per idle connection stated and held.
  */
 #pragma once
 
@@ -50,11 +56,12 @@ struct mini_helper;
 
 /** What can be done. In groups, so that a comparison says which one it is in:
  * those that wait for input, those that wait for room, those that do not wait,
- * those that may block on a disk; and what helper threads do for any backend. */
+ * those that may block on a disk; and what helper threads do for any
+ * backend. */
 enum mini_op {
     MINI_OP_ACCEPT,
     MINI_OP_RECV,
-    MINI_OP_RECV_LEASE, /**< recv into a buffer that is chosen when data comes */
+    MINI_OP_RECV_LEASE, /**< recv into a buffer chosen when data comes */
     MINI_OP_RECVMSG,
     MINI_OP_READABLE,
     MINI_OP_READ,
@@ -63,7 +70,7 @@ enum mini_op {
     MINI_OP_SEND,
     MINI_OP_SEND_ZC, /**< send from the buffer itself */
     MINI_OP_SENDMSG,
-    MINI_OP_SENDFILE, /**< from SOURCE at OFFSET; io_uring: splice, via a pipe */
+    MINI_OP_SENDFILE, /**< from SOURCE at OFFSET; io_uring: splice(2) */
     MINI_OP_SHUTDOWN,
     MINI_OP_CLOSE,
     MINI_OP_FSYNC,
@@ -130,8 +137,8 @@ struct mini_io_backend {
     void (*start)(struct mini_io_shard *io, struct mini_io *operation);
     /** Asks for its end; it completes later, or at once. */
     void (*stop)(struct mini_io_shard *io, struct mini_io *operation);
-    /** Submits and completes; waits NS ns for the first completion if there is
-     * none. Says how many there were. */
+    /** Submits and completes; waits up to NS ns for the first completion if
+     * there is none. Says how many there were. */
     unsigned (*turn)(struct mini_io_shard *io, uint64_t ns);
     /** Frees what init made; no operation is active. */
     void (*fini)(struct mini_io_shard *io);
@@ -164,13 +171,15 @@ extern const struct mini_io_backend mini_io_poll;
 /** The row that submits, completes and waits. */
 extern const struct mini_poller mini_io_poller;
 
-/** For tests: features to do without, although the kernel has them. */
+/** For tests, before mini_run: features to do without, although the kernel has
+ * them. */
 extern unsigned mini_io_without;
 
 /** The calling shard's backend, "uring" or "poll". */
 const char *mini_io_name(void);
 /** What the calling shard's backend can use, for the line that a server prints:
- * "uring: multishot, buffer ring, send_zc, splice". */
+ * "uring: multishot, buffer ring, send_zc, splice". Good until the next
+ * call. */
 const char *mini_io_describe(void);
 
 /** The poll function of every operation. */
@@ -189,7 +198,8 @@ static inline struct mini_future *mini_accept(struct mini_io *slot, int fd) {
     return MINI_IO(slot, MINI_OP_ACCEPT, fd, NULL, 0, 0);
 }
 
-/** Connects FD to ADDRESS, which stays until READY; 0. */
+/** Connects FD to ADDRESS, which stays until READY; 0. After a cancel the
+ * kernel may go on with it: close FD. */
 static inline struct mini_future *mini_connect(struct mini_io *slot, int fd,
     const struct sockaddr *address, socklen_t length) {
     return MINI_IO(slot, MINI_OP_CONNECT, fd, address, length, 0);
@@ -207,8 +217,8 @@ static inline struct mini_future *mini_send(
     return MINI_IO(slot, MINI_OP_SEND, fd, buffer, length, 0);
 }
 
-/** Sends all of LENGTH bytes: LENGTH, or an errno; SLOT->done says how many went
- * out. Cancelled after the first byte it gives that count. */
+/** Sends all of LENGTH bytes: LENGTH, or an errno; SLOT->done says how many
+ * went out. Cancelled after the first byte it gives that count. */
 static inline struct mini_future *mini_send_all(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
     return MINI_IO(slot, MINI_OP_SEND, fd, buffer, length, 0, .all = true);
@@ -226,7 +236,8 @@ static inline struct mini_future *mini_close(struct mini_io *slot, int fd) {
     return MINI_IO(slot, MINI_OP_CLOSE, fd, NULL, 0, 0);
 }
 
-/** Reads up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
+/** Reads up to LENGTH bytes at OFFSET, -1: where FD stands (a pipe wants that);
+ * how many, 0 at the end. */
 static inline struct mini_future *mini_read(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
     return MINI_IO(slot, MINI_OP_READ, fd, buffer, length, offset);
@@ -252,9 +263,11 @@ static inline struct mini_future *mini_readable(struct mini_io *slot, int fd) {
     return MINI_IO(slot, MINI_OP_READABLE, fd, NULL, 0, 0);
 }
 
-/** Hands OPERATION, which has a task or a notify, to the backend. */
+/** Hands OPERATION, which has a task or a notify, to the backend; that may
+ * complete it at once. */
 void mini_io_start(struct mini_io *operation);
-/** Asks the backend, once, to stop OPERATION, which is active. */
+/** Asks the backend, once, to stop OPERATION, which is active; it may complete
+ * at once. */
 void mini_io_stop(struct mini_io *operation);
 /** Backends: OPERATION has come to RESULT; MORE: and goes on. */
 void mini_io_complete(struct mini_io *operation, long result, bool more);

@@ -4,11 +4,11 @@
  * What blocks, on helper threads: a name look-up, a library's call; with
  * poll(2), files too.
  *
- * - A shard has up to 4 helpers, started when the first is needed. One call each:
+ * - A shard has up to 4 helpers, each started when it is needed. One call each:
  *   further ones wait in line.
  * - A job goes to its helper through stage 3's ring and comes back through
- *   another. Who has none sleeps until its doorbell is rung; the shard may be
- *   awake, so it is rung by the protocol of park.h.
+ *   another. A helper without one sleeps until its doorbell is rung; the shard
+ *   may be awake, so helpers ring it by the protocol of park.h.
  * - Cancel takes a call that waits out of the line: -ECANCELED. One that runs
  *   cannot be stopped: its result is awaited.
  *
@@ -20,7 +20,7 @@
 
 /** Calls FN(ARG) on a helper thread, where it may block; its result. ARG is the
  * helper's until READY. FN must not call the runtime. -EAGAIN, -EMFILE or
- * -ENOMEM if there is no helper and none can be started. */
+ * -ENOMEM if there is no helper and none can be started: FN was not called. */
 static inline struct mini_future *mini_offload(
     struct mini_io *slot, long (*fn)(void *arg), void *arg) {
     return MINI_MAKE(

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
-/* With MINI_ACCEPT_SPREAD as many connections are on their way to their shard at
- * a time: each takes as long as that needs to wake up. */
+/* With MINI_ACCEPT_SPREAD as many connections are on their way to their shard
+ * at a time: each takes as long as that needs to wake up. */
 #define ACCEPTORS 8
 /* Without descriptors or memory for a connection: look again after this. */
 #define PAUSE (10 * MINI_MS)

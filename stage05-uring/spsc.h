@@ -30,9 +30,11 @@
 /** Bytes that cores pass to and fro as one. */
 #define MINI_CACHE_LINE 64
 
-/** The ring. Three cache lines: read by both, the producer's, the consumer's. */
+/** The ring. Three cache lines: read by both, the producer's, the
+ * consumer's. */
 struct mini_spsc {
-    /** Capacity of them. What nobody sends, their address, is in empty ones. */
+    /** Capacity of them. An empty one holds their own address, which nobody
+     * sends. */
     _Atomic(void *) *slots;
     size_t mask; /**< capacity - 1 */
     /** Items pushed so far, masked at use; stored by the producer. */
@@ -41,8 +43,8 @@ struct mini_spsc {
     _Alignas(MINI_CACHE_LINE) atomic_size_t head;
 };
 
-/** Makes RING an empty one of CAPACITY slots, a power of two from 1 up. 0,
- * -EINVAL, or -ENOMEM. */
+/** Makes RING an empty one of CAPACITY slots, a power of two from 1 up, before
+ * both threads use it. 0, -EINVAL (another capacity), or -ENOMEM. */
 static inline int mini_spsc_init(struct mini_spsc *ring, size_t capacity) {
     *ring = (struct mini_spsc){.mask = capacity - 1};
     if (capacity == 0 || (capacity & (capacity - 1)) != 0) return -EINVAL;
@@ -57,8 +59,8 @@ static inline void mini_spsc_destroy(struct mini_spsc *ring) {
     free(ring->slots);
 }
 
-/** Producer, of the forms below: puts ITEM into the slot of number INDEX, if
- * that is empty. */
+/** Producer, for the forms below: puts ITEM into the slot of number INDEX;
+ * false if that is not empty. */
 static inline bool mini_spsc_put(
     struct mini_spsc *ring, size_t index, void *item) {
     _Atomic(void *) *slot = &ring->slots[index & ring->mask];
@@ -69,8 +71,8 @@ static inline bool mini_spsc_put(
     return true;
 }
 
-/** Consumer, of the forms below: takes the ITEM out of that slot, if there is
- * one. */
+/** Consumer, for the forms below: takes the ITEM out of the slot of number
+ * INDEX; false if there is none. */
 static inline bool mini_spsc_take(
     struct mini_spsc *ring, size_t index, void **item) {
     _Atomic(void *) *slot = &ring->slots[index & ring->mask];
@@ -102,8 +104,8 @@ static inline bool mini_spsc_pop(struct mini_spsc *ring, void **item) {
     return true;
 }
 
-/** Whether the slot that a side's own INDEX is at holds an item: for the consumer
- * one to be popped, for the producer one that there is no room behind. */
+/** Whether there is an item in the slot at a side's own INDEX (`head` or
+ * `tail`): then the consumer can pop it; for the producer the ring is full. */
 static inline bool mini_spsc_holds(
     struct mini_spsc *ring, atomic_size_t *index) {
     /* relaxed: nobody else stores it; acquire: as in the forms above */

@@ -4,7 +4,9 @@
  * Datagrams as futures.
  *
  * - The addresses and headers live in the slot: only the buffer is the
- *   caller's. A slot must not be moved while it is under way.
+ *   caller's. They point at each other: a slot must not be moved once it is
+ *   made.
+ * - All on the shard that it is for. Cancel as in io.h.
  * - IPv4 and IPv6; mini_bind() (server.h) opens a socket of either.
  */
 #pragma once
@@ -28,7 +30,8 @@ struct mini_datagram {
 struct mini_future *mini_recv_from(
     struct mini_datagram *slot, int fd, void *buffer, size_t length);
 
-/** Sends a datagram to ADDRESS, which is copied; LENGTH. */
+/** Sends a datagram to ADDRESS, which is copied; LENGTH. -EINVAL for an address
+ * that is too long. */
 struct mini_future *mini_send_to(struct mini_datagram *slot, int fd,
     const void *buffer, size_t length, const struct sockaddr *address,
     socklen_t address_length);

@@ -7,8 +7,9 @@
  * differs from the wheel's: level 0 holds what comes within this block of 64
  * ticks, level 1 what comes within this block of 64 * 64, and so on. When the
  * wheel comes to a slot of level n > 0, its timers move to lower levels: at
- * most 7 moves in a timer's life. 8 * 6 bits of ticks and 16 of a tick's ns make
- * 64: every time there is has a slot, and there is no list of "later" ones.
+ * most 7 moves in a timer's life. 8 * 6 bits of ticks and 16 of a tick's ns
+ * make 64: every time there is has a slot, and there is no list of "later"
+ * ones.
  *
  * - Insert and cancel are O(1); the next slot is found in one word a level.
  * - Owner's thread only. A timer's memory is its owner's.
@@ -52,6 +53,7 @@ struct mini_wheel {
 
 /** Makes WHEEL an empty one that stands at tick 0. */
 void mini_wheel_init(struct mini_wheel *wheel);
+
 /** For the wheel's own: puts TIMER, which counts already, into its slot. */
 static inline void mini_wheel_put(
     struct mini_wheel *wheel, struct mini_timer *timer) {
@@ -64,7 +66,8 @@ static inline void mini_wheel_put(
     wheel->occupied[level] |= UINT64_C(1) << slot;
 }
 
-/** Puts in TIMER, due at TIMER->tick, or now if the wheel is past that. */
+/** Puts in TIMER, which is in no wheel, due at TIMER->tick, or now if the wheel
+ * is past that. */
 static inline void mini_wheel_insert(
     struct mini_wheel *wheel, struct mini_timer *timer) {
     mini_wheel_put(wheel, timer);
@@ -78,6 +81,7 @@ static inline void mini_wheel_cancel(
     wheel->count--;
     mini_list_remove(&timer->link);
 }
+
 /** Takes out and returns one timer that is due at TICK or before, in order of
  * their ticks; NULL if there is none, and the wheel stands at TICK then. */
 struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick);

@@ -11,12 +11,16 @@
  *   and a poll function written between MINI_BEGIN and MINI_END.
  * - Locals that live across an await are members of the frame; so are the
  *   futures it awaits. A frame may be moved until its first poll, never after.
+ * - What returns a future has filled a slot of the caller's: that stays where
+ *   it is until the future is READY, and so does all that it was given.
+ * - All polls of a future are on one thread, that of the task which awaits it.
  *
  * Cancel is a way of being polled, never a free: `cx.cancel` says "wind down",
- * holds for everything below and stays set. A future not yet started answers
- * -ECANCELED at once; one that waits lets go of what it waits for first; one
- * that has a result already reports it. So no frame is freed under somebody
- * who still writes to it, and no result is lost.
+ * holds for everything below and stays set. A leaf, which awaits no other,
+ * answers -ECANCELED at once if it has not started; if it waits, it lets go of
+ * what it waits for first; if it has a result already, it reports that. An
+ * async function goes on, with that answer in MINI_RESULT. So no frame is freed
+ * under somebody who still writes to it, and no result is lost.
  *
  * Sources: Rust's Future::poll and Pin; the switch is Duff's device as in
  * Adam Dunkels' protothreads.
@@ -42,7 +46,7 @@ struct mini_future {
     /** Makes progress; NULL once mini_drive has seen it READY. */
     mini_poll (*poll)(struct mini_future *self, struct mini_context cx);
     struct mini_future *child; /**< what it awaits now: a backtrace for free */
-    const char *name; /**< for the backtrace; read up to the first comma */
+    const char *name; /**< for the backtrace, up to a comma; not NULL */
     long result; /**< once READY: ≥ 0, or a negative errno */
     unsigned resume; /**< where to go on: 0 not started, MINI_DONE finished */
 };
@@ -54,13 +58,14 @@ struct mini_future {
 #define MINI_POLL(function) \
     mini_poll function(struct mini_future *future, struct mini_context cx)
 
-/** The initial value of a leaf future with poll function FN. */
+/** The initial value of a leaf with poll function FN; WHAT is its name in a
+ * dump, a string that stays. */
 #define MINI_FUTURE(fn, what) \
     ((struct mini_future){.poll = (fn), .name = (what)})
 
-/** For constructors: fills *SLOT with a leaf of the constructor's name, and gives
- * its future: `MINI_MAKE(slot, sleep_poll)`, or with members of the slot,
- * `MINI_MAKE(slot, sleep_poll, .deadline = deadline)`. */
+/** For constructors: fills *SLOT with a leaf of the constructor's name, and
+ * gives its future: `MINI_MAKE(slot, sleep_poll)`, or with members of the slot,
+ * `MINI_MAKE(slot, sleep_poll, .deadline = deadline)`. Evaluates SLOT twice. */
 #define MINI_MAKE(slot, ...) \
     (*(slot) = (__typeof__(*(slot))){.future.name = __func__, \
          .future.poll = __VA_ARGS__}, \
@@ -82,7 +87,8 @@ struct mini_future {
         .future.poll = __VA_ARGS__})
 
 /** Fills *SLOT with MINI_FRAME(TYPE, ...) and gives its future, to be awaited:
- * `MINI_AWAIT(MINI_CALL(struct work, &self->work, work, .n = 3))`. */
+ * `MINI_AWAIT(MINI_CALL(struct work, &self->work, work, .n = 3))`. Evaluates
+ * SLOT twice. */
 #define MINI_CALL(type, slot, ...) \
     (*(slot) = MINI_FRAME(type, __VA_ARGS__), &(slot)->future)
 
@@ -129,11 +135,11 @@ struct mini_future {
 /** Panics: polled after READY, or an await inside a user's own switch. */
 _Noreturn void mini_bad_resume(const struct mini_future *future);
 
-/** True if the task was refused too often in this poll; wakes it, so that it
- * goes on in its next one (G1.10). */
+/** True if too many awaits of a cancelled task's have failed in this poll;
+ * wakes it, so that it goes on in its next one (G1.10). */
 bool mini_overrun(struct mini_task *task);
 
-/** Counts an await that a cancelled task was refused. */
+/** Counts an await of a cancelled task's that has failed. */
 void mini_count_refusal(struct mini_task *task);
 
 /** Finishes a future: `return mini_ready(future, result);`. */

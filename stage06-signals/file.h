@@ -4,16 +4,20 @@
  * Files as futures; and from a file to a socket without a copy of ours.
  *
  * mini_read, mini_write and mini_close (io.h) are for files, too. With poll(2),
- * which knows nothing of files, helper threads do all that is here.
+ * which knows nothing of files, helper threads do what may block, all but
+ * mini_send_file().
  *
  * - Paths and buffers are the caller's and stay until READY.
  * - DIR is a directory's descriptor, or AT_FDCWD.
+ * - Results, threads and cancel are as in io.h.
  * - A fixed buffer or descriptor is one that the kernel has looked up once and
  *   for all: cheaper for each operation on it. Where that is not to be had,
  *   these work as without.
  *
- * @guarantee{G5.8} The zero-copy paths copy nothing in user space; their buffers
- * stay untouched until the kernel's last notification.
+ * Sources: splice(2), sendfile(2).
+ *
+ * @guarantee{G5.8} The zero-copy paths copy nothing in user space; their
+ * buffers stay untouched until the kernel's last notification.
  */
 #pragma once
 
@@ -32,22 +36,24 @@ static inline struct mini_future *mini_fsync(struct mini_io *slot, int fd) {
 }
 
 /** Reads at OFFSET until there are LENGTH bytes: LENGTH, or less at the end of
- * the file, or an errno; SLOT->done says how many. OFFSET -1 as for mini_read. */
+ * the file, or an errno; SLOT->done says how many. Cancelled after the first
+ * byte it gives that count. OFFSET -1 as for mini_read. */
 static inline struct mini_future *mini_read_exact(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
     return MINI_IO(slot, MINI_OP_READ, fd, buffer, length, offset, .all = true);
 }
 
 /** Writes all of LENGTH bytes at OFFSET: LENGTH, or an errno (-ENOSPC: the disk
- * is full); SLOT->done says how many. OFFSET -1 as for mini_write. */
+ * is full); SLOT->done says how many. Cancelled after the first byte it gives
+ * that count. OFFSET -1 as for mini_write. */
 static inline struct mini_future *mini_write_all(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
     return MINI_IO(
         slot, MINI_OP_WRITE, fd, buffer, length, offset, .all = true);
 }
 
-/** mini_read into part of the buffer that mini_fix_buffer() has registered. What
- * lies outside of that may be -EFAULT. */
+/** mini_read into part of the buffer that mini_fix_buffer() has registered.
+ * What lies outside of that may be -EFAULT. */
 static inline struct mini_future *mini_read_fixed(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
     return MINI_IO(
@@ -62,13 +68,14 @@ static inline struct mini_future *mini_write_fixed(struct mini_io *slot, int fd,
 }
 
 /** Makes BYTES from BASE on the calling shard's fixed buffer, instead of one it
- * had; NULL: none. No fixed operation may be under way. 0, or an errno (-ENOMEM:
+ * had; NULL: none. It stays the caller's, and there, until then or to the end
+ * of the run. No fixed operation may be under way. 0, or an errno (-ENOMEM:
  * more than RLIMIT_MEMLOCK), and then there is none. */
 int mini_fix_buffer(void *base, size_t bytes);
 
 /** Makes FD a fixed one of the calling shard's (ON), or takes that back: before
- * close(2); mini_close() does it by itself. 0, -EBADF, -EMFILE (its number is too
- * high for the table), or another errno. */
+ * close(2); mini_close() does it by itself. 0, -EBADF, -EMFILE (its number is
+ * too high for the table), or another errno. */
 int mini_fix_file(int fd, bool on);
 
 /** A look at a file, under way and done. */
@@ -77,10 +84,11 @@ struct mini_statx {
     uint64_t size; /**< bytes */
     int64_t modified; /**< ns since 1970 */
     uint32_t mode; /**< kind and permissions, as in struct stat */
-    uint64_t raw[32]; /**< the kernel's answer */
+    uint64_t raw[32]; /**< io_uring's answer */
 };
 
-/** Looks at the file PATH, or with PATH "" at DIR itself; 0. */
+/** Looks at the file PATH (of a symbolic link, where it leads), or with PATH ""
+ * at DIR itself; 0, and SLOT has it. */
 struct mini_future *mini_statx(
     struct mini_statx *slot, int dir, const char *path);
 /** The same at once, on the calling thread; for backends. */
@@ -101,8 +109,9 @@ struct mini_send_file {
 /** Sends LENGTH bytes of FILE from OFFSET on to SOCKET, within the kernel:
  * LENGTH, less at the end of the file, or an errno; SLOT->sent says how many.
  * Cancelled after the first byte it gives that count. After an error or a
- * cancel the stream may lack bytes, so close it. Writing to a closed peer raises
- * SIGPIPE, which must be ignored (stage 6 does). Without splice(2) SOCKET becomes
- * non-blocking, and a FILE that is not in memory delays the shard. */
+ * cancel the stream may lack bytes, so close it. Writing to a closed peer
+ * raises SIGPIPE, which must be ignored (stage 6 does). Without splice(2)
+ * SOCKET becomes non-blocking, and a FILE that is not in memory delays the
+ * shard. */
 struct mini_future *mini_send_file(struct mini_send_file *slot, int socket,
     int file, int64_t offset, size_t length);

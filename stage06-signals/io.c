@@ -153,7 +153,8 @@ static unsigned turn(struct mini_executor *executor) {
 }
 
 /* Looks for work for some time rather than sleep: who is awake is neither rung
- * nor woken, nor counts as idle, which takes longer. 0, now, if there was some. */
+ * nor woken, nor counts as idle, which takes longer. 0, now, if there was
+ * some. */
 static uint64_t spin(struct mini_executor *executor, uint64_t until) {
     if (!executor->options.spin || executor->options.virtual_clock)
         return until;

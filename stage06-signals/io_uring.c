@@ -4,8 +4,8 @@
  *
  * What is done about an errno of the ring itself (not of an operation, whose
  * errno is its result):
- * - SQ full: submit what is there, and reap, so that a full CQ cannot stop that;
- *   until there is room. Cancels take the same way.
+ * - SQ full: submit what is there, and reap, so that a full CQ cannot stop
+ *   that; until there is room. Cancels take the same way.
  * - EBUSY, EAGAIN from submitting: the entries stay in the SQ; reap, and submit
  *   again in the next turn.
  * - EINTR, ETIME from waiting: reap what there is; the caller looks again.

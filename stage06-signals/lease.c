@@ -31,7 +31,8 @@ struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
     return buffer;
 }
 
-/* A stream's buffers are a ring of links: its newest, behind that the oldest. */
+/* A stream's buffers are a ring of links: its newest, behind that the
+ * oldest. */
 void mini_buffer_filled(
     struct mini_io *operation, struct mini_buffer *buffer, size_t length) {
     struct mini_buffer *newest = operation->newest;

@@ -3,15 +3,18 @@
  * @file
  * Buffers that are leased: memory for what was received, chosen when it comes.
  *
- * A connection that waits needs no buffer. The shard has some; with io_uring the
- * kernel takes one from a ring when data is there. Who is given a buffer uses it
- * in place and gives it back, in any order. There are options.buffers of them:
- * peers that send but never read may hold as many. The address space for all is
- * had at once; the system gives the memory of each when it is first used.
+ * A connection that waits needs no buffer. The shard has some; with io_uring
+ * the kernel takes one from a ring when data is there. Who is given a buffer
+ * uses it in place and gives it back, in any order. There are options.buffers
+ * of them: peers that send but never read may hold as many. The address space
+ * for all is had at once; the system gives the memory of each when it is first
+ * used.
  *
  * - A buffer comes with an operation slot, to send what is in it: so an idle
  *   connection pays for neither.
- * - Owner shard's thread only.
+ * - Owner shard's thread only: a buffer goes back where it came from.
+ *
+ * Source: io_uring's rings of buffers, io_uring_register_buf_ring(3).
  *
  * @guarantee{G5.4} An exhausted buffer ring delays receivers; all go on when
  * buffers come back, none starve, no buffer leaks.
@@ -38,23 +41,24 @@ struct mini_buffer {
 
 /** All buffers of one shard. */
 struct mini_buffers {
-    unsigned most; /**< as many as there are */
-    unsigned used; /**< of all, the first ones: who follows was never needed */
-    unsigned lent; /**< as many as the kernel has, with a buffer ring */
+    unsigned most; /**< how many there are */
+    unsigned used; /**< how many, from the first on, were ever needed */
+    unsigned lent; /**< how many the kernel has, with a buffer ring */
     struct mini_buffer *free; /**< used ones that nobody has, nor the kernel */
     struct mini_list starved; /**< streams that found none */
-    struct mini_buffer all[]; /**< most of them */
+    struct mini_buffer all[]; /**< the buffers */
 };
 
-/** Gives BUFFER back; streams that found none try again in the next turn. */
+/** Gives BUFFER back, whose operation is not under way; streams that found none
+ * try again in the next turn. */
 void mini_lease_return(struct mini_buffer *buffer);
 
 /** Makes the shard's buffers, if it has none yet. 0 or -ENOMEM. */
 int mini_buffers_need(struct mini_io_shard *io);
 /** Frees them, if there are any. */
 void mini_buffers_destroy(struct mini_io_shard *io);
-/** Once a turn: with a buffer ring lends free buffers to the kernel, but half of
- * all that there may be: it fills what it has for one stream, if as much comes,
+/** Once a turn: with a buffer ring lends free buffers to the kernel, at most
+ * half of all: if as much comes for one stream, the kernel fills what it has
  * before that can be stopped. If there are some, streams that found none try
  * again; says how many. */
 unsigned mini_buffers_lend(struct mini_io_shard *io);

@@ -9,16 +9,19 @@
  *   or SIGTERM kills the process, unless somebody waits for it again.
  * - SIGUSR1 prints every task of every shard to stderr.
  * - SIGPIPE ends nothing: writing to a closed peer is -EPIPE.
- * - It, SIGUSR2 and SIGCHLD are kept for who will wait for them. Others do what
- *   they did before, until somebody waits for them.
+ * - SIGPIPE, SIGUSR1, SIGUSR2 and SIGCHLD are also kept for who will wait for
+ *   them. Others do what they did before, until somebody waits for them; from
+ *   then to the end of the run they are kept, too.
  *
- * A handler notes the signal's number and rings shard 0's doorbell, as any other
- * sender does. We do not block signals for a signalfd: a blocked mask would be
- * inherited by children through exec, a handler is not; a handler sees another
- * thread's raise(), too; and it works wherever there is POSIX.
+ * A handler notes the signal's number and rings shard 0's doorbell, as any
+ * other sender does. We do not block signals for a signalfd: a blocked mask
+ * would be inherited by children through exec, a handler is not; a handler sees
+ * another thread's raise(), too; and it works wherever there is POSIX.
  *
  * Signals belong to the process: one mini_run at a time has them, the first. A
  * second one on another thread runs without: mini_signal_wait gives -EBUSY.
+ *
+ * Source: Bernstein's self-pipe trick; the pipe is the doorbell.
  *
  * @guarantee{G6.1} A waited-for signal is delivered to every waiter of its set,
  * one that came before the wait was called included.
@@ -55,14 +58,18 @@ struct mini_signal_wait {
 /** The row that takes signals in. */
 extern const struct mini_poller mini_signal_poller;
 
-/** Waits for one of the signals in SET (which is copied); its number. One that
+/** Waits for one of the signals in SET (copied; none that a fault raises, like
+ * SIGSEGV: its handler would return to the fault); its number. One that
  * came when nobody waited goes to the first who does. Any shard. -EBUSY if the
- * signals belong to another mini_run. Cancel: -ECANCELED. */
+ * signals belong to another mini_run, -ESHUTDOWN after the stop. Cancel:
+ * -ECANCELED. */
 struct mini_future *mini_signal_wait(
     struct mini_signal_wait *slot, const sigset_t *set);
 
 /** Any shard: ends the run gracefully. Every main is cancelled; other tasks
- * have options.drain ns to end by themselves, then they are cancelled. */
+ * have options.drain ns to end by themselves, then they are cancelled. They may
+ * spawn meanwhile; a call to a shard that has no tasks any more is -ESHUTDOWN.
+ * Again: no effect. */
 void mini_shutdown(void);
 
 /** For mini_run, when main has ended: gives the tasks that time. */

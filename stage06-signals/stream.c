@@ -112,9 +112,9 @@ static void starve(struct mini_io *io) {
 }
 
 /* The backend has put the buffer into the stream, if there is one. Who has one
- * does not wait for the next yet: others have none. Who fills buffers gets one at
- * a time, not multishot, so that a flood does not take them all: the kernel would
- * fill any number before it hears that this is enough. */
+ * does not wait for the next yet: others have none. Who fills buffers gets one
+ * at a time, not multishot, so that a flood does not take them all: the kernel
+ * would fill any number before it hears that this is enough. */
 static void received(struct mini_io *io, long result) {
     if (result == -ENOBUFS && io->done == 0) {
         starve(io);
