@@ -217,11 +217,14 @@ def rows():
             [Goal("limit", 1.03), Goal("peer", 1.0)] if n <= 500 else [],
             cpus=2, seldom=("epoll loop", "libuv", "Asio") if n > 500 else (),
         )
-    one, two = (Server("echo", ["--port", "0", "--shards", shards], "load",
-                       ["echo", "50", "700"], "cpu", wide=True)
-                for shards in "12")
-    yield Row("TCP echo, 50 connections, two shards, CPU a request", "ns",
-              two, {"one shard": one}, goals=[Goal("limit", 1.05)], cpus=2)
+    def shards(n, connections):
+        return Server("echo", ["--port", "0", "--shards", n], "load",
+                      ["echo", connections, "700"], "cpu", wide=True)
+    for connections, what in (("50", "50 connections"),
+                              ("100", "50 connections a shard")):
+        yield Row(f"TCP echo, {what}, two shards, CPU a request", "ns",
+                  shards("2", connections), {"one shard": shards("1", "50")},
+                  goals=[Goal("limit", 1.05)], cpus=2)
     yield Row(
         "TCP echo, 1 connection, half of all within", "us",
         *servers("echo", 1, 700, value="p50"), [Goal("limit", 1.03)], cpus=2,
