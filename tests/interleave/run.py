@@ -9,12 +9,12 @@
     run.py --list              the names of all
     run.py --stage DIR         the code in DIR, with the scenarios for it
 
-The code is that of stage 3, with scenarios.c, and that of stage 4, with
-shards.c. A weakening is a deliberate mistake: a memory order made weaker, a
-step left out, two steps exchanged. The code must hold in every scenario, and
-with each weakening it must not; an order that may be weaker stands in
-tests/equivalent/, with the reason. checker.h says how it works, and what it
-leaves out.
+The code is that of stage 3, with scenarios.c, that of stage 4, with shards.c,
+and that of stage 6's signals, with handlers.c. A weakening is a deliberate
+mistake: a memory order made weaker, a step left out, two steps exchanged. The
+code must hold in every scenario, and with each weakening it must not; an order
+that may be weaker stands in tests/equivalent/, with the reason. checker.h says
+how it works, and what it leaves out.
 
 The exit status is 0 if all is so, 1 if not, 2 if it could not be tried.
 """
@@ -38,7 +38,7 @@ from mutants import equivalents, reason
 
 CC = "gcc"  # clang's calls have other names
 # Scenarios of some seconds, tried last.
-SLOW = ["both", "refused", "bells", "closer", "call", "end"]
+SLOW = ["both", "refused", "bells", "closer", "call", "end", "two"]
 
 # name: file, what stands there, what is put in its place.
 RING_MISTAKES = {
@@ -154,6 +154,37 @@ SHARD_MISTAKES = {
         "message.c", "mini_spsc_announce(&lane->ring.tail);", ""),
     "no-last-meeting": ("smp.c", "meet(smp, 2);", ""),
 }
+SIGNAL_MISTAKES = {
+    "not-rung": ("signals.c", "mini_bell_ring(&owner->parker.bell);", ""),
+    "ring-then-note": (
+        "signals.c",
+        "        atomic_fetch_or(&signals.came, BIT(signal));\n"
+        "        mini_bell_ring(&owner->parker.bell);\n",
+        "        mini_bell_ring(&owner->parker.bell);\n"
+        "        atomic_fetch_or(&signals.came, BIT(signal));\n"),
+    "look-then-clear": (
+        "signals.c", "came = atomic_exchange(&signals.came, 0);",
+        "came = atomic_load(&signals.came), atomic_store(&signals.came, 0);"),
+    "end-in-haste": (
+        "signals.c",
+        "    while (atomic_load(&signals.inside) > 0) sched_yield();\n", ""),
+    "wait-then-disown": (
+        "signals.c",
+        "    atomic_store(&signals.owner, NULL); "
+        "/* before the look who is inside */\n"
+        "    while (atomic_load(&signals.inside) > 0) sched_yield();\n",
+        "    while (atomic_load(&signals.inside) > 0) sched_yield();\n"
+        "    atomic_store(&signals.owner, NULL);\n"),
+    "look-then-enter": (
+        "signals.c",
+        "    atomic_fetch_add(&signals.inside, 1); "
+        "/* before the look who owns them */\n"
+        "    struct mini_executor *owner = atomic_load(&signals.owner);\n",
+        "    struct mini_executor *owner = atomic_load(&signals.owner);\n"
+        "    atomic_fetch_add(&signals.inside, 1);\n"),
+    "standard-for-late": (
+        "signals.c", "if (owner) sigaction(", "sigaction("),
+}
 
 
 class Trouble(Exception):
@@ -163,12 +194,13 @@ class Trouble(Exception):
 class Part:
     """What is tried of one stage."""
 
-    def __init__(self, stage, scenarios, mistakes, quick, files):
+    def __init__(self, stage, scenarios, mistakes, quick, files, without=()):
         self.stage = ROOT / stage
         self.scenarios = scenarios  # the file that has them
         self.mistakes = mistakes
         self.quick = quick  # tried in `make check`, in the scenario that shows
         self.files = files  # whose memory orders are tried
+        self.without = without  # what the scenarios do not link, or include
 
     def names(self):
         text = (HERE / self.scenarios).read_text()
@@ -208,6 +240,10 @@ PARTS = [
     Part("stage04-smp", "shards.c", SHARD_MISTAKES,
          {"tell-then-change": "wait", "no-last-meeting": "end"},
          ["smp.c"]),
+    Part("stage06-signals", "handlers.c", SIGNAL_MISTAKES,
+         {"end-in-haste": "late"}, ["signals.c"],
+         "io io_uring io_poll lease stream server file udp offload pollers"
+         " signals".split()),
 ]
 
 
@@ -218,8 +254,9 @@ class Workshop:
         self.stage, self.folder = part.stage, Path(folder)
         self.scenarios = [part.scenarios, "platform.c"]
         others = {p.scenarios for p in PARTS} - {part.scenarios}
-        self.sources = sorted(self.stage.glob("*.c")) + sorted(
-            s for s in HERE.glob("*.c") if s.name not in others)
+        self.sources = sorted(
+            s for s in self.stage.glob("*.c") if s.stem not in part.without
+        ) + sorted(s for s in HERE.glob("*.c") if s.name not in others)
         self.original = self.folder / "original"
         self.original.mkdir()
         self.compile(self.original, self.stage, self.sources)
@@ -398,7 +435,8 @@ def main():
         return 0
     parts = PARTS
     if options.stage:
-        parts = PARTS[(options.stage / "smp.h").exists():][:1]
+        has_signals = (options.stage / "signals.h").exists()
+        parts = PARTS[(options.stage / "smp.h").exists() + has_signals:][:1]
         parts[0].stage = options.stage.resolve()
     if options.list:
         for part in parts:

@@ -88,7 +88,7 @@ uint64_t operate(struct operation next) {
     if (!current) { /* setup and check are alone */
         uint64_t old = 0;
         memcpy(&old, next.address, next.bytes);
-        uint64_t new = next.kind == ADD ? old + next.operand : next.operand;
+        uint64_t new = stored(&next, old);
         if (next.kind != LOAD && (next.kind != COMPARE || old == next.expected))
             memcpy((void *)(uintptr_t)next.address, &new, next.bytes);
         return old;
