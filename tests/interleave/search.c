@@ -4,6 +4,7 @@
 #include "model.h"
 
 #define CHOICES 128 /* at one step */
+#define SIMPLE 8 /* deviations: with more it is not simple */
 
 struct choice {
     uint8_t thread, message, cost;
@@ -324,9 +325,16 @@ static bool run(void) {
         return true;
     }
     unsigned until_found = executions;
-    for (bound = 0; explore(); bound++) continue; /* the simplest of them */
-    printf("%-10s FAILS in execution %u; the simplest has %d deviation%s:\n",
-        scenario->name, until_found, bound, bound == 1 ? "" : "s");
+    for (bound = 0; bound <= SIMPLE && explore();) bound++; /* the simplest */
+    printf("%-10s FAILS in execution %u; ", scenario->name, until_found);
+    if (bound <= SIMPLE) {
+        printf(
+            "the simplest has %d deviation%s:\n", bound, bound == 1 ? "" : "s");
+    } else {
+        bound = -1;
+        explore();
+        printf("this is the first:\n");
+    }
     print_steps();
     printf("     %s\n", failure);
     fflush(stdout);
