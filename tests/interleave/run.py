@@ -199,7 +199,7 @@ class Part:
         self.scenarios = scenarios  # the file that has them
         self.mistakes = mistakes
         self.quick = quick  # tried in `make check`, in the scenario that shows
-        self.files = files  # whose memory orders are tried
+        self.files = files  # whose orders are tried, or those of a function
         self.without = without  # what the scenarios do not link, or include
 
     def names(self):
@@ -217,9 +217,10 @@ class Part:
             found[name] = (file, text.replace(old, new), "", None)
         harmless = equivalents(self.stage.name[5:7])
         for file in self.files:
+            file, _, function = file.partition(": ")
             text = (self.stage / file).read_text()
             for mutant in mutants_of(self.stage / file):
-                if mutant.kind == "order":
+                if mutant.kind == "order" and function in ("", mutant.where):
                     order = ORDER.search(mutant.text)[1]
                     name = f"{file}:{mutant.line}:{order}"
                     while name in found:
@@ -239,7 +240,7 @@ PARTS = [
           "notify-once": "closer"}, ["spsc.h", "park.c", "channel.c"]),
     Part("stage04-smp", "shards.c", SHARD_MISTAKES,
          {"tell-then-change": "wait", "no-last-meeting": "end"},
-         ["smp.c"]),
+         ["smp.c", "spsc.h: mini_spsc_holds"]),
     Part("stage06-signals", "handlers.c", SIGNAL_MISTAKES,
          {"end-in-haste": "late"}, ["signals.c"],
          "io io_uring io_poll lease stream server file udp offload pollers"
