@@ -243,8 +243,8 @@ PARTS = [
          ["smp.c", "spsc.h: mini_spsc_holds"]),
     Part("stage06-signals", "handlers.c", SIGNAL_MISTAKES,
          {"end-in-haste": "late"}, ["signals.c"],
-         "io io_uring io_poll lease stream server file udp offload pollers"
-         " signals".split()),
+         "collective combine file io io_poll io_uring lease offload pollers"
+         " server signals stream udp".split()),
 ]
 
 
@@ -252,16 +252,21 @@ class Workshop:
     """Compiles the stage with the checker, and what is changed again."""
 
     def __init__(self, part, folder):
-        self.stage, self.folder = part.stage, Path(folder)
+        self.stage, self.folder = part.stage, Path(folder) / part.stage.name
         self.scenarios = [part.scenarios, "platform.c"]
-        others = {p.scenarios for p in PARTS} - {part.scenarios}
         self.sources = sorted(
             s for s in self.stage.glob("*.c") if s.stem not in part.without
-        ) + sorted(s for s in HERE.glob("*.c") if s.name not in others)
+        ) + [HERE / s for s in self.scenarios]
         self.original = self.folder / "original"
-        self.original.mkdir()
+        self.original.mkdir(parents=True)
         self.compile(self.original, self.stage, self.sources)
-        self.link(self.original, self.original)
+        self.checker = Path(folder) / "checker"  # the same for all parts
+        if not self.checker.exists():
+            self.checker.mkdir()
+            others = {p.scenarios for p in PARTS} | {"platform.c"}
+            self.compile(self.checker, self.stage, [
+                s for s in HERE.glob("*.c") if s.name not in others])
+        self.link(self.original, self.checker, self.original)
 
     def compile(self, build, stage, sources):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -310,7 +315,7 @@ class Workshop:
             (self.original / f"{s.stem}.d").read_text())]
         self.compile(build, copy, [
             copy / s.name if s.parent == self.stage else s for s in changed])
-        self.link(build, self.original, build)
+        self.link(build, self.checker, self.original, build)
         return build / "interleave"
 
 
@@ -372,32 +377,31 @@ def verdict(name, weakening, failing, printed):
     return bool(failing) != bool(harmless)
 
 
-def try_part(part, options):
+def try_part(part, options, folder):
     """The scenarios, then the weakenings; True if all is as it should be."""
     names = part.names()
     if options.quick:
         names = [n for n in names if n not in SLOW]
     if options.only:
         names = [n for n in names if n in options.only.split(",")]
-    with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(part, folder)
-        for scenario in names:
-            status, printed = run(workshop.original / "interleave", [scenario])
-            print(printed, end="", flush=True)
-            if status:
-                return False
-        if options.hold or options.only:
-            return True
-        weak = part.weakenings()
-        if options.quick:
-            weak = {n: weak[n] for n in part.quick}
-        good = True
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for name, result in zip(weak, pool.map(
-                    lambda n: try_weakening(
-                        workshop, n, weak[n],
-                        [part.quick[n]] if options.quick else names), weak)):
-                good = verdict(name, weak[name], *result) and good
+    workshop = Workshop(part, folder)
+    for scenario in names:
+        status, printed = run(workshop.original / "interleave", [scenario])
+        print(printed, end="", flush=True)
+        if status:
+            return False
+    if options.hold or options.only:
+        return True
+    weak = part.weakenings()
+    if options.quick:
+        weak = {n: weak[n] for n in part.quick}
+    good = True
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, result in zip(weak, pool.map(
+                lambda n: try_weakening(
+                    workshop, n, weak[n],
+                    [part.quick[n]] if options.quick else names), weak)):
+            good = verdict(name, weak[name], *result) and good
     return good
 
 
@@ -446,7 +450,8 @@ def main():
         return 0
     if options.weak:
         return try_one(parts, options.weak)
-    good = all([try_part(part, options) for part in parts])
+    with tempfile.TemporaryDirectory() as folder:
+        good = all([try_part(part, options, folder) for part in parts])
     print("all is as it should be" if good else "NOT all is as it should be")
     return 0 if good else 1
 
