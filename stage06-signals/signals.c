@@ -8,6 +8,7 @@
 #include "smp.h"
 #include "timer.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #define DRAIN MINI_SECOND /* without options.drain */
@@ -24,7 +25,8 @@ static struct {
     _Atomic(struct mini_executor *) owner;
     atomic_uint_least64_t came; /* signals that no turn has seen yet */
     atomic_bool ending; /* a SIGINT or SIGTERM has come: the next one kills */
-    pid_t pid; /* a child that has not called exec is not meant */
+    atomic_uint inside; /* handlers that run now, on any thread */
+    _Atomic(pid_t) pid; /* a child that has not called exec is not meant */
     uint64_t caught; /* whose handler is ours; shard 0's */
     uint64_t unclaimed; /* came when nobody waited; shard 0's */
     struct mini_list waiters; /* shard 0's */
@@ -35,16 +37,18 @@ static struct {
 
 static void handle(int signal) {
     int error = errno;
+    atomic_fetch_add(&signals.inside, 1); /* before the look who owns them */
     struct mini_executor *owner = atomic_load(&signals.owner);
     if (!owner || getpid() != signals.pid ||
         (BIT(signal) & DEADLY && atomic_exchange(&signals.ending, true))) {
         struct sigaction standard = {.sa_handler = SIG_DFL};
-        sigaction(signal, &standard, NULL);
+        if (owner) sigaction(signal, &standard, NULL);
         raise(signal); /* at the end of the handler, where it is unblocked */
     } else {
         atomic_fetch_or(&signals.came, BIT(signal));
         mini_bell_ring(&owner->parker.bell);
     }
+    atomic_fetch_sub(&signals.inside, 1);
     errno = error;
 }
 
@@ -139,7 +143,8 @@ static void stop(struct mini_executor *executor) {
         if (signals.caught & BIT(signal))
             sigaction(signal, &signals.before[signal - 1], NULL);
     signals.caught = 0;
-    atomic_store(&signals.owner, NULL);
+    atomic_store(&signals.owner, NULL); /* before the look who is inside */
+    while (atomic_load(&signals.inside) > 0) sched_yield();
 }
 
 const struct mini_poller mini_signal_poller = {

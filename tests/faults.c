@@ -14,6 +14,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,8 @@ static atomic_long until_failure = -1; /* below 0: none is to fail */
 static unsigned kind; /* which of its errnos a call fails with */
 static struct mini_test_fault fault; /* what has failed */
 static atomic_int threads; /* of the runtime's, not joined yet */
+
+void (*mini_test_before_call)(const char *call);
 
 int mini_test_must_fail(const char *call, const int *errors, size_t count) {
     if (until_failure < 0 || kind >= count ||
@@ -195,8 +198,20 @@ int __wrap_getaddrinfo(const char *host, const char *service,
     return error ? EAI_AGAIN : getaddrinfo(host, service, hints, found);
 }
 
+/* Those that cannot fail. */
+pid_t __wrap_getpid(void);
+pid_t __wrap_getpid(void) {
+    if (mini_test_before_call) mini_test_before_call("getpid");
+    return getpid();
+}
+
+int __wrap_sched_yield(void);
+int __wrap_sched_yield(void) {
+    if (mini_test_before_call) mini_test_before_call("sched_yield");
+    return sched_yield();
+}
+
 #if defined(__linux__) && defined(_GNU_SOURCE)
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/sendfile.h>
 

@@ -6,6 +6,8 @@
  * - mini_test_each_fault runs a program again and again, and lets another call
  *   fail each time, with an errno that it may have.
  *
+ * - mini_test_before_call comes in before some calls that cannot fail.
+ *
  * Only the runtime's calls fail: it is linked to one object, in which they go
  * through faults.c (see common/stage.mk); the tests' own do not. With io_uring
  * the operations in its ring are calls like any other.
@@ -35,6 +37,11 @@ long mini_test_each_fault(long (*play)(void),
 /** The same for one call in EVERY, others with each errno. */
 long mini_test_some_faults(long every, long (*play)(void),
     void (*judge)(long result, const struct mini_test_fault *fault));
+
+/** Not NULL: called before each getpid and sched_yield of the runtime's, with
+ * that name, on any thread and in signal handlers, too. Not where the linker
+ * cannot wrap (macOS). */
+extern void (*mini_test_before_call)(const char *call);
 
 /** For the harness: says which call had failed, if a test ends meanwhile. */
 void mini_test_show_fault(void (*say)(const char *text));

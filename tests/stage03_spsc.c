@@ -202,8 +202,12 @@ static void fill_and_drain(size_t capacity, size_t start) {
     assert_false(mini_spsc_pop(&ring, &item));
     for (size_t i = 0; i < capacity; i++) {
         assert_int_equal(mini_spsc_count(&ring), i);
+        assert_int_equal(mini_spsc_holds(&ring, &ring.head), i > 0);
+        assert_false(mini_spsc_holds(&ring, &ring.tail)); /* there is room */
         assert_true(mini_spsc_push(&ring, number(i)));
     }
+    assert_true(mini_spsc_holds(&ring, &ring.head));
+    assert_true(mini_spsc_holds(&ring, &ring.tail));
     assert_int_equal(mini_spsc_count(&ring), capacity);
     assert_false(mini_spsc_push(&ring, number(7777)));
     assert_false(mini_spsc_push(&ring, number(8888)));
@@ -221,6 +225,7 @@ static void fill_and_drain(size_t capacity, size_t start) {
     }
     assert_false(mini_spsc_pop(&ring, &item));
     assert_int_equal(mini_spsc_count(&ring), 0);
+    assert_false(mini_spsc_holds(&ring, &ring.head));
     mini_spsc_destroy(&ring);
 }
 

@@ -21,6 +21,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -2101,6 +2102,78 @@ static void g6_6_a_handler_that_is_late_is_as_none(void **state) {
     assert_dies(late_handler, SIGUSR2);
 }
 
+/* The program's own handler comes then, and stays. */
+static int own_count;
+
+static void own_handler(int signal) { own_count += signal == SIGUSR2; }
+
+static void late_handler_before_ours(void) {
+    struct mini_future main = MINI_FUTURE(handler_script, "main");
+    struct sigaction own = {.sa_handler = own_handler};
+
+    sigaction(SIGUSR2, &own, NULL);
+    check_equal(run(&main, real_clock()), 0);
+    our_handler(SIGUSR2);
+    check_equal(own_count, 1);
+    sigaction(SIGUSR2, NULL, &own);
+    check(own.sa_handler == own_handler);
+}
+
+static void g6_6_a_late_handler_leaves_the_programs_own(void **state) {
+    (void)state;
+    assert_good(late_handler_before_ours);
+}
+
+/* One that still runs on a thread of the program's uses the bell. It is held
+ * there until somebody waits for it, or the run has ended without it. */
+static sem_t is_inside, may_go;
+static atomic_bool waited_for;
+
+static void hold_handler(const char *call) {
+    if (strcmp(call, "getpid") == 0) {
+        sem_post(&is_inside);
+        while (sem_wait(&may_go) < 0) continue;
+    } else if (!atomic_exchange(&waited_for, true)) {
+        sem_post(&may_go);
+    }
+}
+
+static mini_poll ends_with_a_handler_inside(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    (void)cx;
+    mini_test_before_call = hold_handler;
+    check_equal(pthread_create(&self->thread, NULL, raise_it, NULL), 0);
+    while (sem_wait(&is_inside) < 0) continue;
+    return mini_ready(future, 0);
+}
+
+static void handler_inside(void) {
+    struct script self;
+    struct mini_options options = real_clock();
+
+    sem_init(&is_inside, 0, 0);
+    sem_init(&may_go, 0, 0);
+    check_equal(mini_run(MINI_CALL(struct script, &self,
+                             ends_with_a_handler_inside, .i = 0),
+                    &options),
+        0);
+    bool waited = atomic_load(&waited_for);
+
+    sem_post(&may_go);
+    pthread_join(self.thread, NULL);
+    check(waited);
+}
+
+static void g6_6_the_end_waits_for_handlers_on_other_threads(void **state) {
+    (void)state;
+#ifdef __APPLE__
+    skip();
+#endif
+    assert_good(handler_inside);
+}
+
 /* ---- G6.2 when the system refuses ---------------------------------------- */
 
 /* Waits for one signal, on another shard; another one ends it. */
@@ -2204,6 +2277,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_6_a_forked_child_is_not_meant),
     cmocka_unit_test(g6_6_a_handler_leaves_errno_alone),
     cmocka_unit_test(g6_6_a_handler_that_is_late_is_as_none),
+    cmocka_unit_test(g6_6_a_late_handler_leaves_the_programs_own),
+    cmocka_unit_test(g6_6_the_end_waits_for_handlers_on_other_threads),
     cmocka_unit_test(g6_2_any_system_call_may_fail),
 };
 

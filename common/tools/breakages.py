@@ -72,6 +72,8 @@ WEAKER = {
     "exchange": ["acq_rel", "relaxed"],
     "fetch_add": ["acq_rel", "relaxed"],
     "fetch_sub": ["acq_rel", "relaxed"],
+    "fetch_or": ["acq_rel", "relaxed"],
+    "flag_test_and_set": ["acq_rel", "relaxed"],
     "compare_exchange_weak": ["acq_rel acquire", "relaxed relaxed"],
     "compare_exchange_strong": ["acq_rel acquire", "relaxed relaxed"],
 }

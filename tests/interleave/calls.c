@@ -8,6 +8,12 @@
     type name(__VA_ARGS__) __asm__("__tsan_" symbol); \
     type name(__VA_ARGS__)
 #define PC .pc = __builtin_return_address(0)
+#define MODIFIES(bits, name, symbol, kind, operand_) \
+    CALLED(uint##bits##_t, name##bits, "atomic" #bits "_" symbol, \
+        const void *address, uint##bits##_t value, int order) { \
+        return (uint##bits##_t)operate((struct operation){kind, order, \
+            RELAXED, address, PC, .bytes = bits / 8, .operand = operand_}); \
+    }
 #define ATOMIC(bits) \
     CALLED(uint##bits##_t, load##bits, "atomic" #bits "_load", \
         const void *address, int order) { \
@@ -19,16 +25,10 @@
         operate((struct operation){STORE, order, RELAXED, address, PC, \
             .bytes = bits / 8, .operand = value}); \
     } \
-    CALLED(uint##bits##_t, swap##bits, "atomic" #bits "_exchange", \
-        const void *address, uint##bits##_t value, int order) { \
-        return (uint##bits##_t)operate((struct operation){SWAP, order, \
-            RELAXED, address, PC, .bytes = bits / 8, .operand = value}); \
-    } \
-    CALLED(uint##bits##_t, add##bits, "atomic" #bits "_fetch_add", \
-        const void *address, uint##bits##_t value, int order) { \
-        return (uint##bits##_t)operate((struct operation){ADD, order, RELAXED, \
-            address, PC, .bytes = bits / 8, .operand = value}); \
-    } \
+    MODIFIES(bits, swap, "exchange", SWAP, value) \
+    MODIFIES(bits, add, "fetch_add", ADD, value) \
+    MODIFIES(bits, sub, "fetch_sub", ADD, (uint##bits##_t) - value) \
+    MODIFIES(bits, or, "fetch_or", OR, value) \
     static int compare##bits(const void *address, uint##bits##_t *expected, \
         uint##bits##_t value, int order, int failing, const void *pc) { \
         uint##bits##_t old = (uint##bits##_t)operate( \

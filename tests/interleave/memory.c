@@ -119,6 +119,7 @@ int alternatives(struct thread *thread, uint8_t *messages) {
     uint64_t value = place->messages[newest].value;
     enum order order = next->kind == COMPARE ? next->failure : next->order;
     if (next->kind == STORE || next->kind == SWAP || next->kind == ADD ||
+        next->kind == OR ||
         (next->kind == COMPARE && value == next->expected) ||
         (next->kind == WAIT && value == next->operand))
         messages[count++] = (uint8_t)newest;
@@ -139,6 +140,14 @@ uint64_t mix(uint64_t hash, uint64_t value) {
     return hash ^ hash >> 29;
 }
 
+uint64_t stored(const struct operation *operation, uint64_t old) {
+    uint64_t value = operation->operand;
+    if (operation->kind == ADD) value += old;
+    if (operation->kind == OR) value |= old;
+    if (operation->bytes == 8) return value;
+    return value & ((UINT64_C(1) << 8 * operation->bytes) - 1);
+}
+
 /* THREAD makes its next step, and takes MESSAGE. */
 void make_step(struct thread *thread, int message) {
     const struct operation *next = &thread->next;
@@ -150,9 +159,7 @@ void make_step(struct thread *thread, int message) {
     bool writes = next->kind != LOAD && next->kind != WAIT && !fails;
     enum order order = fails ? next->failure : next->order;
     struct view *view = &thread->view;
-    uint64_t value =
-        next->kind == ADD ? taken->value + next->operand : next->operand;
-    if (next->bytes < 8) value &= (UINT64_C(1) << 8 * next->bytes) - 1;
+    uint64_t value = stored(next, taken->value);
     steps[step_count++] = (struct step){(int)(thread - threads), message,
         place->newest, *next, taken->value, value,
         place->messages[place->newest].value, reads, writes, calm};

@@ -19,7 +19,7 @@
 #define STACK (64 << 10) /* bytes of a thread's stack */
 
 enum order { RELAXED, CONSUME, ACQUIRE, RELEASE, ACQ_REL, SEQ_CST };
-enum kind { LOAD, STORE, SWAP, ADD, COMPARE, WAIT };
+enum kind { LOAD, STORE, SWAP, ADD, OR, COMPARE, WAIT };
 
 /* A set of steps. */
 struct set {
@@ -96,6 +96,8 @@ extern char stacks[THREADS][STACK];
 int alternatives(struct thread *thread, uint8_t *messages);
 void make_step(struct thread *thread, int message);
 uint64_t mix(uint64_t hash, uint64_t value);
+/* What an operation that finds OLD stores, if it does. */
+uint64_t stored(const struct operation *operation, uint64_t old);
 
 /* Of plain.c. The first is for an atomic access. */
 void check_access(const void *address, const void *pc);

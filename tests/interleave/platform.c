@@ -5,8 +5,9 @@
 #include <stdatomic.h>
 
 int rings[THREADS], parks[THREADS], bell_missing;
+bool bells_order;
 
-/* A bell is a flag that orders no memory. */
+/* A bell is a flag that orders no memory, unless it shall. */
 static const char *const bells[THREADS] = {
     "bell 0", "bell 1", "bell 2", "bell 3"};
 static atomic_int rung[THREADS];
@@ -22,6 +23,7 @@ static void park_hook(void) {
 void platform_reset(void) {
     for (int i = 0; i < THREADS; i++) rung[i] = rings[i] = parks[i] = 0;
     bell_missing = -1;
+    bells_order = false;
     mini_park_hook = park_hook;
 }
 
@@ -34,13 +36,19 @@ int mini_bell_open(struct mini_bell *bell) {
     model_name(&rung[bell->wait_fd], bells[bell->wait_fd]);
     return 0;
 }
-void mini_bell_close(struct mini_bell *bell) { (void)bell; }
+void mini_bell_close(struct mini_bell *bell) { bell->ring_fd = -1; }
 void mini_bell_ring(struct mini_bell *bell) {
     count(&rings[bell->ring_fd]);
-    atomic_exchange_explicit(&rung[bell->ring_fd], 1, memory_order_relaxed);
+    if (bells_order)
+        atomic_exchange_explicit(&rung[bell->ring_fd], 1, memory_order_acq_rel);
+    else
+        atomic_exchange_explicit(&rung[bell->ring_fd], 1, memory_order_relaxed);
 }
 void mini_bell_clear(struct mini_bell *bell) {
-    atomic_exchange_explicit(&rung[bell->wait_fd], 0, memory_order_relaxed);
+    if (bells_order)
+        atomic_exchange_explicit(&rung[bell->wait_fd], 0, memory_order_acq_rel);
+    else
+        atomic_exchange_explicit(&rung[bell->wait_fd], 0, memory_order_relaxed);
 }
 int mini_poll_fds(struct pollfd *fds, nfds_t count, uint64_t ns) {
     model_require(count == 1 && ns == MINI_FOREVER, "a sleep without a bell");

@@ -15,5 +15,9 @@ extern int rings[THREADS], parks[THREADS];
 /* The thread that gets no bell; -1: none. */
 extern int bell_missing;
 
+/* Whether to ring a bell and to clear it order memory, as two system calls at
+ * one descriptor do. The parking protocol must not need that. */
+extern bool bells_order;
+
 /* For a scenario's setup: no bell was rung, nobody has parked. */
 void platform_reset(void);

@@ -9,12 +9,12 @@
     run.py --list              the names of all
     run.py --stage DIR         the code in DIR, with the scenarios for it
 
-The code is that of stage 3, with scenarios.c, and that of stage 4, with
-shards.c. A weakening is a deliberate mistake: a memory order made weaker, a
-step left out, two steps exchanged. The code must hold in every scenario, and
-with each weakening it must not; an order that may be weaker stands in
-tests/equivalent/, with the reason. checker.h says how it works, and what it
-leaves out.
+The code is that of stage 3, with scenarios.c, that of stage 4, with shards.c,
+and that of stage 6's signals, with handlers.c. A weakening is a deliberate
+mistake: a memory order made weaker, a step left out, two steps exchanged. The
+code must hold in every scenario, and with each weakening it must not; an order
+that may be weaker stands in tests/equivalent/, with the reason. checker.h says
+how it works, and what it leaves out.
 
 The exit status is 0 if all is so, 1 if not, 2 if it could not be tried.
 """
@@ -38,7 +38,7 @@ from mutants import equivalents, reason
 
 CC = "gcc"  # clang's calls have other names
 # Scenarios of some seconds, tried last.
-SLOW = ["both", "refused", "bells", "closer", "call", "end"]
+SLOW = ["both", "refused", "bells", "closer", "call", "end", "two"]
 
 # name: file, what stands there, what is put in its place.
 RING_MISTAKES = {
@@ -154,6 +154,37 @@ SHARD_MISTAKES = {
         "message.c", "mini_spsc_announce(&lane->ring.tail);", ""),
     "no-last-meeting": ("smp.c", "meet(smp, 2);", ""),
 }
+SIGNAL_MISTAKES = {
+    "not-rung": ("signals.c", "mini_bell_ring(&owner->parker.bell);", ""),
+    "ring-then-note": (
+        "signals.c",
+        "        atomic_fetch_or(&signals.came, BIT(signal));\n"
+        "        mini_bell_ring(&owner->parker.bell);\n",
+        "        mini_bell_ring(&owner->parker.bell);\n"
+        "        atomic_fetch_or(&signals.came, BIT(signal));\n"),
+    "look-then-clear": (
+        "signals.c", "came = atomic_exchange(&signals.came, 0);",
+        "came = atomic_load(&signals.came), atomic_store(&signals.came, 0);"),
+    "end-in-haste": (
+        "signals.c",
+        "    while (atomic_load(&signals.inside) > 0) sched_yield();\n", ""),
+    "wait-then-disown": (
+        "signals.c",
+        "    atomic_store(&signals.owner, NULL); "
+        "/* before the look who is inside */\n"
+        "    while (atomic_load(&signals.inside) > 0) sched_yield();\n",
+        "    while (atomic_load(&signals.inside) > 0) sched_yield();\n"
+        "    atomic_store(&signals.owner, NULL);\n"),
+    "look-then-enter": (
+        "signals.c",
+        "    atomic_fetch_add(&signals.inside, 1); "
+        "/* before the look who owns them */\n"
+        "    struct mini_executor *owner = atomic_load(&signals.owner);\n",
+        "    struct mini_executor *owner = atomic_load(&signals.owner);\n"
+        "    atomic_fetch_add(&signals.inside, 1);\n"),
+    "standard-for-late": (
+        "signals.c", "if (owner) sigaction(", "sigaction("),
+}
 
 
 class Trouble(Exception):
@@ -163,12 +194,13 @@ class Trouble(Exception):
 class Part:
     """What is tried of one stage."""
 
-    def __init__(self, stage, scenarios, mistakes, quick, files):
+    def __init__(self, stage, scenarios, mistakes, quick, files, without=()):
         self.stage = ROOT / stage
         self.scenarios = scenarios  # the file that has them
         self.mistakes = mistakes
         self.quick = quick  # tried in `make check`, in the scenario that shows
-        self.files = files  # whose memory orders are tried
+        self.files = files  # whose orders are tried, or those of a function
+        self.without = without  # what the scenarios do not link, or include
 
     def names(self):
         text = (HERE / self.scenarios).read_text()
@@ -185,9 +217,10 @@ class Part:
             found[name] = (file, text.replace(old, new), "", None)
         harmless = equivalents(self.stage.name[5:7])
         for file in self.files:
+            file, _, function = file.partition(": ")
             text = (self.stage / file).read_text()
             for mutant in mutants_of(self.stage / file):
-                if mutant.kind == "order":
+                if mutant.kind == "order" and function in ("", mutant.where):
                     order = ORDER.search(mutant.text)[1]
                     name = f"{file}:{mutant.line}:{order}"
                     while name in found:
@@ -207,7 +240,11 @@ PARTS = [
           "notify-once": "closer"}, ["spsc.h", "park.c", "channel.c"]),
     Part("stage04-smp", "shards.c", SHARD_MISTAKES,
          {"tell-then-change": "wait", "no-last-meeting": "end"},
-         ["smp.c"]),
+         ["smp.c", "spsc.h: mini_spsc_holds"]),
+    Part("stage06-signals", "handlers.c", SIGNAL_MISTAKES,
+         {"end-in-haste": "late"}, ["signals.c"],
+         "collective combine file io io_poll io_uring lease offload pollers"
+         " server signals stream udp".split()),
 ]
 
 
@@ -215,15 +252,21 @@ class Workshop:
     """Compiles the stage with the checker, and what is changed again."""
 
     def __init__(self, part, folder):
-        self.stage, self.folder = part.stage, Path(folder)
+        self.stage, self.folder = part.stage, Path(folder) / part.stage.name
         self.scenarios = [part.scenarios, "platform.c"]
-        others = {p.scenarios for p in PARTS} - {part.scenarios}
-        self.sources = sorted(self.stage.glob("*.c")) + sorted(
-            s for s in HERE.glob("*.c") if s.name not in others)
+        self.sources = sorted(
+            s for s in self.stage.glob("*.c") if s.stem not in part.without
+        ) + [HERE / s for s in self.scenarios]
         self.original = self.folder / "original"
-        self.original.mkdir()
+        self.original.mkdir(parents=True)
         self.compile(self.original, self.stage, self.sources)
-        self.link(self.original, self.original)
+        self.checker = Path(folder) / "checker"  # the same for all parts
+        if not self.checker.exists():
+            self.checker.mkdir()
+            others = {p.scenarios for p in PARTS} | {"platform.c"}
+            self.compile(self.checker, self.stage, [
+                s for s in HERE.glob("*.c") if s.name not in others])
+        self.link(self.original, self.checker, self.original)
 
     def compile(self, build, stage, sources):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -272,7 +315,7 @@ class Workshop:
             (self.original / f"{s.stem}.d").read_text())]
         self.compile(build, copy, [
             copy / s.name if s.parent == self.stage else s for s in changed])
-        self.link(build, self.original, build)
+        self.link(build, self.checker, self.original, build)
         return build / "interleave"
 
 
@@ -334,32 +377,31 @@ def verdict(name, weakening, failing, printed):
     return bool(failing) != bool(harmless)
 
 
-def try_part(part, options):
+def try_part(part, options, folder):
     """The scenarios, then the weakenings; True if all is as it should be."""
     names = part.names()
     if options.quick:
         names = [n for n in names if n not in SLOW]
     if options.only:
         names = [n for n in names if n in options.only.split(",")]
-    with tempfile.TemporaryDirectory() as folder:
-        workshop = Workshop(part, folder)
-        for scenario in names:
-            status, printed = run(workshop.original / "interleave", [scenario])
-            print(printed, end="", flush=True)
-            if status:
-                return False
-        if options.hold or options.only:
-            return True
-        weak = part.weakenings()
-        if options.quick:
-            weak = {n: weak[n] for n in part.quick}
-        good = True
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for name, result in zip(weak, pool.map(
-                    lambda n: try_weakening(
-                        workshop, n, weak[n],
-                        [part.quick[n]] if options.quick else names), weak)):
-                good = verdict(name, weak[name], *result) and good
+    workshop = Workshop(part, folder)
+    for scenario in names:
+        status, printed = run(workshop.original / "interleave", [scenario])
+        print(printed, end="", flush=True)
+        if status:
+            return False
+    if options.hold or options.only:
+        return True
+    weak = part.weakenings()
+    if options.quick:
+        weak = {n: weak[n] for n in part.quick}
+    good = True
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, result in zip(weak, pool.map(
+                lambda n: try_weakening(
+                    workshop, n, weak[n],
+                    [part.quick[n]] if options.quick else names), weak)):
+            good = verdict(name, weak[name], *result) and good
     return good
 
 
@@ -398,7 +440,8 @@ def main():
         return 0
     parts = PARTS
     if options.stage:
-        parts = PARTS[(options.stage / "smp.h").exists():][:1]
+        has_signals = (options.stage / "signals.h").exists()
+        parts = PARTS[(options.stage / "smp.h").exists() + has_signals:][:1]
         parts[0].stage = options.stage.resolve()
     if options.list:
         for part in parts:
@@ -407,7 +450,8 @@ def main():
         return 0
     if options.weak:
         return try_one(parts, options.weak)
-    good = all([try_part(part, options) for part in parts])
+    with tempfile.TemporaryDirectory() as folder:
+        good = all([try_part(part, options, folder) for part in parts])
     print("all is as it should be" if good else "NOT all is as it should be")
     return 0 if good else 1
 

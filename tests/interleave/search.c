@@ -4,6 +4,7 @@
 #include "model.h"
 
 #define CHOICES 128 /* at one step */
+#define SIMPLE 8 /* deviations: with more it is not simple */
 
 struct choice {
     uint8_t thread, message, cost;
@@ -88,7 +89,7 @@ uint64_t operate(struct operation next) {
     if (!current) { /* setup and check are alone */
         uint64_t old = 0;
         memcpy(&old, next.address, next.bytes);
-        uint64_t new = next.kind == ADD ? old + next.operand : next.operand;
+        uint64_t new = stored(&next, old);
         if (next.kind != LOAD && (next.kind != COMPARE || old == next.expected))
             memcpy((void *)(uintptr_t)next.address, &new, next.bytes);
         return old;
@@ -324,9 +325,16 @@ static bool run(void) {
         return true;
     }
     unsigned until_found = executions;
-    for (bound = 0; explore(); bound++) continue; /* the simplest of them */
-    printf("%-10s FAILS in execution %u; the simplest has %d deviation%s:\n",
-        scenario->name, until_found, bound, bound == 1 ? "" : "s");
+    for (bound = 0; bound <= SIMPLE && explore();) bound++; /* the simplest */
+    printf("%-10s FAILS in execution %u; ", scenario->name, until_found);
+    if (bound <= SIMPLE) {
+        printf(
+            "the simplest has %d deviation%s:\n", bound, bound == 1 ? "" : "s");
+    } else {
+        bound = -1;
+        explore();
+        printf("this is the first:\n");
+    }
     print_steps();
     printf("     %s\n", failure);
     fflush(stdout);
