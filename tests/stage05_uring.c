@@ -3794,11 +3794,12 @@ static void g5_10_enters_are_counted(void **state) {
     check(noted[2] >= 10 && noted[2] < 50); /* to wait is one */
 }
 
-/* Somebody is always runnable, so nobody waits for I/O; it goes on all the same,
- * one operation after the other. */
+/* Somebody is always runnable, or a message on its way, so nobody waits for I/O;
+ * it goes on all the same, one operation after the other. */
 static mini_poll beside_script(
     struct mini_future *future, struct mini_context cx) {
     struct script *self = MINI_SELF(struct script);
+    static struct mini_call call;
 
     MINI_BEGIN;
     for (self->i = 0; self->i < 6; self->i++) {
@@ -3808,7 +3809,8 @@ static mini_poll beside_script(
         for (self->j = 0; self->j < 5000; self->j++) {
             if (ended(&self->io[0].future)) break;
             if (self->i % 2 && self->j == 1000) raw_send(self->fd[1], "!", 1);
-            MINI_AWAIT(mini_yield(&self->yield));
+            MINI_AWAIT(self->flag ? mini_submit_to(&call, 0, nothing, NULL)
+                                  : mini_yield(&self->yield));
         }
         self->sum += ended(&self->io[0].future);
         STEP(mini_join(&self->join, self->task[0]));
@@ -3816,16 +3818,26 @@ static mini_poll beside_script(
     MINI_END(self->sum);
 }
 
-static void g5_1_io_goes_on_beside_a_busy_task(void **state) {
-    (void)state;
+static void io_goes_on(bool calls) {
     for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
-        struct script self = MINI_FRAME(struct script, beside_script, .i = 0);
+        struct script self =
+            MINI_FRAME(struct script, beside_script, .flag = calls);
 
         open_pair(UNIX_SOCKETS, nonblocking, self.fd);
         check_equal(run(&self.future, real_clock(1)), 6);
         close_pair(self.fd);
         assert_notes(1, 1, 1, 1, 1, 1);
     }
+}
+
+static void g5_1_io_goes_on_beside_a_busy_task(void **state) {
+    (void)state;
+    io_goes_on(false);
+}
+
+static void g5_1_io_goes_on_beside_calls(void **state) {
+    (void)state;
+    io_goes_on(true);
 }
 
 struct idler {
@@ -9209,6 +9221,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
     cmocka_unit_test(g5_10_enters_are_counted),
     cmocka_unit_test(g5_1_io_goes_on_beside_a_busy_task),
+    cmocka_unit_test(g5_1_io_goes_on_beside_calls),
     cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
     cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
     cmocka_unit_test(g3_5_who_spins_is_not_rung),
