@@ -10,7 +10,8 @@
  * - SIGUSR1 prints every task of every shard to stderr.
  * - SIGPIPE ends nothing: writing to a closed peer is -EPIPE.
  * - It, SIGUSR2 and SIGCHLD are kept for who will wait for them. Others do what
- *   they did before, until somebody waits for them.
+ *   they did before, until somebody waits for them; so does what was ignored,
+ *   as SIGHUP is under nohup(1).
  *
  * A handler notes the signal's number and rings shard 0's doorbell, as any other
  * sender does. We do not block signals for a signalfd: a blocked mask would be

@@ -1881,6 +1881,9 @@ def run_checks():
 
 def main():
     raise_open_files()
+    for number in (signal.SIGINT, signal.SIGHUP):  # if we run under nohup(1),
+        if signal.getsignal(number) == signal.SIG_IGN:  # programs do not
+            signal.signal(number, lambda *_: None)
     count = run_checks()
     print(f"{count['ok']} passed, {count['FAILED']} failed, "
           f"{count['skipped']} skipped")

@@ -1943,6 +1943,47 @@ static void g6_6_masks_and_dispositions_are_as_before(void **state) {
     assert_good_with_shards(dispositions);
 }
 
+/* Who was started with signals ignored, by nohup(1) say, goes on ignoring them,
+ * but for one that somebody waits for. */
+static mini_poll ignoring_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    send_self(SIGHUP);
+    send_self(SIGINT);
+    send_self(SIGTERM);
+    send_self(SIGTERM);
+    STEP(mini_sleep(&self->sleep, MINI_MS));
+    self->task[0] = background(wait_for(&self->wait, SIGINT, SIGUSR2));
+    SETTLE(self);
+    send_self(SIGHUP);
+    send_self(SIGINT);
+    STEP(mini_join(&self->join, self->task[0]));
+    MINI_END(0);
+}
+
+static void ignoring(void) {
+    static const int ignored[] = {SIGHUP, SIGINT, SIGTERM};
+    struct sigaction now;
+    struct script self;
+
+    for (size_t i = 0; i < COUNT_OF(ignored); i++) signal(ignored[i], SIG_IGN);
+    check_equal(run(MINI_CALL(struct script, &self, ignoring_script, .i = 0),
+                    real_clock()),
+        0);
+    check_noted(0, SIGINT);
+    for (size_t i = 0; i < COUNT_OF(ignored); i++) {
+        sigaction(ignored[i], NULL, &now);
+        check(now.sa_handler == SIG_IGN);
+    }
+}
+
+static void g6_6_what_was_ignored_stays_so(void **state) {
+    (void)state;
+    assert_good_with_shards(ignoring);
+}
+
 /* ---- G6.6: children of a run -------------------------------------------- */
 
 static int wait_child(pid_t child) {
@@ -2200,6 +2241,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_5_sigusr1_prints_the_tasks_of_all_shards),
     cmocka_unit_test(g6_5_a_dump_disturbs_nobody),
     cmocka_unit_test(g6_6_masks_and_dispositions_are_as_before),
+    cmocka_unit_test(g6_6_what_was_ignored_stays_so),
     cmocka_unit_test(g6_6_a_program_that_is_started_inherits_nothing),
     cmocka_unit_test(g6_6_a_forked_child_is_not_meant),
     cmocka_unit_test(g6_6_a_handler_leaves_errno_alone),
