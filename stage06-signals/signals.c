@@ -158,9 +158,11 @@ void mini_shutdown(void) {
 
 void mini_linger(struct mini_executor *executor) {
     struct mini_timer limit = {0};
-    uint64_t drain = executor->options.drain;
+    uint64_t drain = executor->options.drain, now = mini_now();
     if (!atomic_load(&executor->shard->smp->graceful)) return;
-    mini_timer_start(executor, &limit, mini_now() + (drain ? drain : DRAIN));
+    if (drain == 0) drain = DRAIN;
+    mini_timer_start(
+        executor, &limit, drain < UINT64_MAX - now ? now + drain : UINT64_MAX);
     while (executor->alive > 0 && mini_list_linked(&limit.link))
         mini_step(executor);
     mini_wheel_cancel(&executor->wheel, &limit);

@@ -1110,6 +1110,40 @@ static void g6_2_tasks_have_the_drain_time_to_end(void **state) {
     }
 }
 
+/* As long as there is, from whenever on. */
+static struct work_log without_end;
+
+static mini_poll late_ending(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_sleep(&self->sleep, MINI_MS));
+    mini_detach(MINI_SPAWN(struct work, work, .log = &without_end, .time = HOUR,
+        .clean = MINI_MS));
+    mini_shutdown();
+    mini_event_init(&self->event);
+    STEP(mini_event_wait(&self->forever, &self->event));
+    MINI_END(0);
+}
+
+static void drain_for_ever(void) {
+    struct mini_options options = virtual_clock();
+    struct script self;
+
+    options.drain = UINT64_MAX;
+    without_end.result = 1;
+    check_equal(
+        run(MINI_CALL(struct script, &self, late_ending, .i = 0), options), 0);
+    check_noted(0, -ECANCELED);
+    check_equal(without_end.result, 0);
+}
+
+static void g6_2_the_drain_time_may_be_without_end(void **state) {
+    (void)state;
+    assert_good(drain_for_ever);
+}
+
 /* The same on all shards. The real clock shows only that nobody waits longer
  * than he must. */
 struct far_ending {
@@ -2226,6 +2260,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_each_run_begins_without_signals),
     cmocka_unit_test(g6_1_what_comes_at_the_very_end_is_not_the_next_runs),
     cmocka_unit_test(g6_2_tasks_have_the_drain_time_to_end),
+    cmocka_unit_test(g6_2_the_drain_time_may_be_without_end),
     cmocka_unit_test(g6_2_all_shards_end_gracefully),
     cmocka_unit_test(g6_2_shards_that_are_done_wait_for_the_others),
     cmocka_unit_test(g6_2_a_sleeping_runtime_ends),
