@@ -8,6 +8,7 @@
 #include "smp.h"
 #include "timer.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 #define DRAIN MINI_SECOND /* without options.drain */
@@ -24,6 +25,7 @@ static struct {
     _Atomic(struct mini_executor *) owner;
     atomic_uint_least64_t came; /* signals that no turn has seen yet */
     atomic_bool ending; /* a SIGINT or SIGTERM has come: the next one kills */
+    atomic_uint handlers; /* that run now: they look at the owner */
     pid_t pid; /* a child that has not called exec is not meant */
     uint64_t caught; /* whose handler is ours; shard 0's */
     uint64_t unclaimed; /* came when nobody waited; shard 0's */
@@ -35,6 +37,7 @@ static struct {
 
 static void handle(int signal) {
     int error = errno;
+    atomic_fetch_add(&signals.handlers, 1);
     struct mini_executor *owner = atomic_load(&signals.owner);
     if (!owner || getpid() != signals.pid ||
         (BIT(signal) & DEADLY && atomic_exchange(&signals.ending, true))) {
@@ -45,6 +48,7 @@ static void handle(int signal) {
         atomic_fetch_or(&signals.came, BIT(signal));
         mini_bell_ring(&owner->parker.bell);
     }
+    atomic_fetch_sub(&signals.handlers, 1);
     errno = error;
 }
 
@@ -144,6 +148,8 @@ static void stop(struct mini_executor *executor) {
             sigaction(signal, &signals.before[signal - 1], NULL);
     signals.caught = 0;
     atomic_store(&signals.owner, NULL);
+    while (atomic_load(&signals.handlers) > 0) /* on threads not of ours */
+        sched_yield();
 }
 
 const struct mini_poller mini_signal_poller = {
