@@ -45,6 +45,8 @@ extern const struct mini_poller mini_timer_poller;
 
 /** The time, read once a turn. */
 uint64_t mini_now(void);
+/** NS later than now, or the last time there is. */
+uint64_t mini_from_now(uint64_t ns);
 
 /** A sleep under way. */
 struct mini_sleep {

@@ -148,9 +148,8 @@ static unsigned turn(struct mini_executor *executor) {
     if (executor->io->helper_count) work += mini_offload_turn(executor->io);
     if (executor->io->buffers) work += mini_buffers_lend(executor->io);
     if (!executor->first && !executor->options.virtual_clock &&
-        !executor->io->spins && ++executor->io->skipped < 16)
+        !executor->io->spins && ++executor->io->skipped % 16 != 0)
         return work;
-    executor->io->skipped = 0;
     return work + executor->io->backend->turn(executor->io, 0);
 }
 

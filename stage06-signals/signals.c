@@ -8,7 +8,6 @@
 #include "smp.h"
 #include "timer.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #define DRAIN MINI_SECOND /* without options.drain */
@@ -164,11 +163,9 @@ void mini_shutdown(void) {
 
 void mini_linger(struct mini_executor *executor) {
     struct mini_timer limit = {0};
-    uint64_t drain = executor->options.drain, now = mini_now();
+    uint64_t drain = executor->options.drain;
     if (!atomic_load(&executor->shard->smp->graceful)) return;
-    if (drain == 0) drain = DRAIN;
-    mini_timer_start(
-        executor, &limit, drain < UINT64_MAX - now ? now + drain : UINT64_MAX);
+    mini_timer_start(executor, &limit, mini_from_now(drain ? drain : DRAIN));
     while (executor->alive > 0 && mini_list_linked(&limit.link))
         mini_step(executor);
     mini_wheel_cancel(&executor->wheel, &limit);
