@@ -239,10 +239,7 @@ struct root {
     struct mini_future future; /* awaits main */
 };
 
-static MINI_POLL(root_poll) {
-    if (mini_await(future, cx) == MINI_PENDING) return MINI_PENDING;
-    return mini_ready(future, MINI_RESULT);
-}
+static MINI_POLL(root_poll) { return mini_await(future, cx); }
 
 static long run_main(struct mini_executor *executor, struct mini_future *main) {
     struct root root = {

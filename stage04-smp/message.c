@@ -63,7 +63,7 @@ static unsigned send_all(struct mini_executor *executor) {
             here->unsent--;
         }
         mini_spsc_announce(&lane->ring.tail);
-        mini_smp_ring(&here->smp->shards[to]);
+        mini_parker_ring(here->smp->shards[to].parker);
     }
     return (unsigned)(before - here->unsent);
 }

@@ -48,6 +48,8 @@ extern const struct mini_poller mini_timer_poller;
 
 /** The time, as it was last read in this turn. */
 uint64_t mini_now(void);
+/** NS later than now, or the last time there is. */
+uint64_t mini_from_now(uint64_t ns);
 
 /** A sleep under way. */
 struct mini_sleep {

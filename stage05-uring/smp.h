@@ -97,8 +97,6 @@ static inline struct mini_lane *mini_lane(
     struct mini_shard *from, unsigned to) {
     return &from->smp->lanes[from->index * from->smp->count + to];
 }
-/** Any shard: rings THERE if it sleeps. */
-void mini_smp_ring(struct mini_shard *there);
 /** Any shard, when it has changed what all look at: rings all, this one too. */
 void mini_smp_tell_all(struct mini_smp *smp);
 /** Owner: HERE has been sent something, so it no longer counts as idle. */

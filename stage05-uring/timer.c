@@ -69,7 +69,7 @@ void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
     mini_wheel_insert(&executor->wheel, timer);
 }
 
-static uint64_t from_now(uint64_t ns) {
+uint64_t mini_from_now(uint64_t ns) {
     uint64_t now = read_clock(mini_self);
     return ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
 }
@@ -83,7 +83,8 @@ static MINI_POLL(sleep_poll) {
         return mini_ready(future, -ECANCELED);
     }
     if (!future->resume) {
-        if (self->from_first_poll) self->deadline = from_now(self->deadline);
+        if (self->from_first_poll)
+            self->deadline = mini_from_now(self->deadline);
         mini_timer_start(mini_self, &self->timer, self->deadline);
     }
     future->resume = 1;
@@ -126,7 +127,7 @@ struct mini_future *mini_timeout(
 void mini_interval_start(struct mini_interval *interval, uint64_t period) {
     MINI_CHECK(period > 0, "mini_interval_start: a period of 0");
     interval->period = period;
-    interval->next = from_now(period);
+    interval->next = mini_from_now(period);
 }
 
 static MINI_POLL(tick_poll) {

@@ -141,13 +141,14 @@ static void stop(struct mini_executor *executor) {
     free(io);
 }
 
-/* With nothing runnable, the wait that follows does it with one system call. */
+/* With nothing runnable, the wait that follows does it with one system call. But
+ * as long as messages keep coming there is no wait. */
 static unsigned turn(struct mini_executor *executor) {
     unsigned work = 0;
     if (executor->io->helper_count) work += mini_offload_turn(executor->io);
     if (executor->io->buffers) work += mini_buffers_lend(executor->io);
     if (!executor->first && !executor->options.virtual_clock &&
-        !executor->io->spins)
+        !executor->io->spins && ++executor->io->skipped % 16 != 0)
         return work;
     return work + executor->io->backend->turn(executor->io, 0);
 }
@@ -171,6 +172,7 @@ static void wait(struct mini_executor *executor, uint64_t until) {
     struct mini_io_shard *io = executor->io;
     if (until == 0) return; /* that was some */
     if (mini_park_begin(executor)) {
+        io->skipped = 0;
         watch_bell(io); /* if the ring was full, that has woken tasks */
         uint64_t ns = executor->first ? 0 : mini_time_left(executor, until);
         io->backend->turn(io, io->bell.active ? ns : 0);

@@ -158,6 +158,7 @@ struct mini_io_shard {
     struct mini_io bell; /**< sees the doorbell while the shard sleeps */
     unsigned features; /**< of enum mini_io_feature */
     bool spins; /**< looks for completions although it could wait for them */
+    unsigned skipped; /**< turns in a row in which it did not look for any */
     struct mini_list jobs; /**< operations that wait for a helper thread */
     struct mini_helper *helpers[MINI_HELPERS]; /**< those there are */
     unsigned helper_count; /**< how many that is */

@@ -80,7 +80,7 @@ static long recv_lease(struct mini_io *io) {
 static long call(struct mini_io *io) {
     void *buffer = io->buffer;
     size_t length = io->length;
-    bool here = io->offset < 0; /* where the descriptor stands */
+    bool here = io->offset == -1; /* where the descriptor stands */
     switch ((enum mini_op)io->op) {
     case MINI_OP_ACCEPT: return mini_accept_fd(io->fd);
     case MINI_OP_CONNECT: return connected(io->fd);
@@ -152,10 +152,9 @@ static long begin(struct mini_io *io) {
     if (flags < 0) return -errno;
     if (opens) fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
     if (io->op == MINI_OP_ACCEPT) return mini_io_call(io);
-    if (io->op == MINI_OP_CONNECT) {
-        if (connect(io->fd, io->from, (socklen_t)io->length) == 0) return 0;
-        return errno == EINPROGRESS ? -EAGAIN : -errno;
-    }
+    if (io->op == MINI_OP_CONNECT)
+        return connect(io->fd, io->from, (socklen_t)io->length) == 0 ? 0
+                                                                     : -errno;
     int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
     if (io->op != MINI_OP_READABLE &&
         (io->length == 0 || (flags & O_ACCMODE) == never))
@@ -170,8 +169,9 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         return;
     }
     long result = begin(operation);
-    if (result == -EAGAIN && make_room(set) < 0) result = -ENOMEM;
-    if (result != -EAGAIN) {
+    long waits = operation->op == MINI_OP_CONNECT ? -EINPROGRESS : -EAGAIN;
+    if (result == waits && make_room(set) < 0) result = -ENOMEM;
+    if (result != waits) {
         mini_io_complete(operation, result, false);
         return;
     }

@@ -52,11 +52,15 @@ static void handle(int signal) {
     errno = error;
 }
 
-static void catch_all(uint64_t set) {
+/* Who had it ignored means that, see nohup(1): until it is WAITED for. */
+static void catch_all(uint64_t set, bool waited) {
     struct sigaction ours = {.sa_handler = handle, .sa_flags = SA_RESTART};
-    for (int signal = 1; signal <= SIGNALS; signal++)
+    struct sigaction *before = signals.before;
+    for (int signal = 1; signal <= SIGNALS; signal++, before++)
         if (set & ~signals.caught & BIT(signal) &&
-            sigaction(signal, &ours, &signals.before[signal - 1]) == 0)
+            sigaction(signal, NULL, before) == 0 &&
+            (waited || before->sa_handler != SIG_IGN) &&
+            sigaction(signal, &ours, NULL) == 0)
             signals.caught |= BIT(signal);
 }
 
@@ -74,7 +78,7 @@ static MINI_POLL(signal_poll) {
         uint64_t there = signals.unclaimed & self->set;
         signals.unclaimed &= ~(there & -there); /* the first is claimed */
         if (there) return mini_ready(future, __builtin_ctzll(there) + 1);
-        catch_all(self->set);
+        catch_all(self->set, true);
         if (self->set & DEADLY)
             atomic_store(&signals.ending, false); /* the next one is theirs */
     }
@@ -133,7 +137,7 @@ static int start(struct mini_executor *executor) {
     signals.unclaimed = 0;
     atomic_store(&signals.came, 0);
     atomic_store(&signals.ending, false);
-    catch_all(CAUGHT);
+    catch_all(CAUGHT, false);
     return 0;
 }
 
@@ -161,7 +165,7 @@ void mini_linger(struct mini_executor *executor) {
     struct mini_timer limit = {0};
     uint64_t drain = executor->options.drain;
     if (!atomic_load(&executor->shard->smp->graceful)) return;
-    mini_timer_start(executor, &limit, mini_now() + (drain ? drain : DRAIN));
+    mini_timer_start(executor, &limit, mini_from_now(drain ? drain : DRAIN));
     while (executor->alive > 0 && mini_list_linked(&limit.link))
         mini_step(executor);
     mini_wheel_cancel(&executor->wheel, &limit);

@@ -3,21 +3,16 @@
  * See smp.h. */
 #include "smp.h"
 
-#include <sched.h>
-
 #define RING_CAPACITY 256
 #define WOKEN (UINT64_C(1) << 32) /* one in the high half of smp->idle */
 
 /* The shard that this thread is made for; NULL outside mini_run. */
 static _Thread_local struct mini_shard *made_for;
 
-void mini_smp_ring(struct mini_shard *there) {
-    mini_parker_ring(there->parker);
-}
-
 void mini_smp_tell_all(struct mini_smp *smp) {
     atomic_fetch_add(&smp->news, 1); /* what a second look will find */
-    for (unsigned i = 0; i < smp->count; i++) mini_smp_ring(&smp->shards[i]);
+    for (unsigned i = 0; i < smp->count; i++)
+        mini_parker_ring(smp->shards[i].parker);
 }
 
 /* ---- idle for good? ---- */

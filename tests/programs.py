@@ -424,12 +424,13 @@ def _():
 
 @check("graceful: SIGTERM and SIGINT end it, and it says which")
 def _():
-    for name in ("SIGTERM", "SIGINT"):
+    for name, said in (("SIGTERM", "SIGTERM"), ("SIGINT", "SIGINT"),
+                       ("SIGHUP", "a shutdown")):
         process = Process("graceful")
         require(process.line(), "it says nothing")
         process.send(getattr(signal, name))
         lines = [process.line() for _ in range(3)]
-        require(process.end() == 0 and f"stopped by {name}\n" in lines,
+        require(process.end() == 0 and f"stopped by {said}\n" in lines,
                 f"{name}: {lines}")
 
 
@@ -581,11 +582,16 @@ def _():
             "--messages", 25, "--size", 3000)
         require(status == 0 and "40 of 40 connections" in output,
                 f"status {status}: {output}{errors}")
+        status, output, errors = run(  # the longest there are
+            "echo_client", "--port", it.port, "--connections", 4,
+            "--messages", 2, "--size", 65536)
+        require(status == 0, f"status {status}: {output}{errors}")
         it.stop()
         status, output, errors = run("echo_client", "--port", it.port)
         require(status == 1 and "refused" in errors,
                 f"without a server: status {status}, {errors!r}")
-    for bad in (["--port", "x"], [], ["--port", "1", "--host", "no"], ["-z"]):
+    for bad in (["--port", "x"], [], ["--port", "1", "--host", "no"], ["-z"],
+                ["--port", "1", "--size", "65537"]):
         status, output, errors = run("echo_client", *bad)
         require(status == 2 and errors.count("\n") == 1,
                 f"{bad}: {status}, {errors!r}")
@@ -1881,6 +1887,9 @@ def run_checks():
 
 def main():
     raise_open_files()
+    for number in (signal.SIGINT, signal.SIGHUP):  # if we run under nohup(1),
+        if signal.getsignal(number) == signal.SIG_IGN:  # programs do not
+            signal.signal(number, lambda *_: None)
     count = run_checks()
     print(f"{count['ok']} passed, {count['FAILED']} failed, "
           f"{count['skipped']} skipped")

@@ -581,6 +581,33 @@ static void g5_1_read_and_write_of_a_file_at_an_offset(void **state) {
     fclose(file);
 }
 
+/* Of the negative offsets one means something. */
+static mini_poll bad_offset_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_write(&self->io[0], self->fd[0], "abc", 3, 0));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer, 1, -2));
+    STEP(mini_write(&self->io[0], self->fd[0], "x", 1, INT64_MIN));
+    STEP(mini_read(&self->io[0], self->fd[0], self->buffer, 9, -1));
+    MINI_END(0);
+}
+
+static void g5_1_an_offset_before_the_file_is_einval(void **state) {
+    FILE *file = tmpfile();
+    struct script self;
+
+    (void)state;
+    check(file != NULL);
+    check_equal(run(MINI_CALL(struct script, &self, bad_offset_script,
+                        .fd = {fileno(file)}),
+                    real_clock(1)),
+        0);
+    assert_notes(3, -EINVAL, -EINVAL, 3);
+    fclose(file);
+}
+
 /* Any operation, as far as a wrong descriptor concerns it. */
 static struct mini_future *operation(
     struct mini_io *slot, enum mini_op op, int fd) {
@@ -869,6 +896,52 @@ static void g5_1_connect_of_unix_sockets(void **state) {
         assert_notes(0, 2, -ECONNREFUSED, -ENOENT);
         for (int i = 0; i < 4; i++) close(self.fd[i]);
     }
+    rmdir(folder);
+}
+
+/* The listener takes no more: who says 0 now has not connected. */
+static mini_poll full_backlog_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct sockaddr_un address;
+
+    MINI_BEGIN;
+    getsockname(
+        self->fd[1], (struct sockaddr *)&address, &(socklen_t){sizeof address});
+    STEP(mini_timeout(&self->timeout,
+        mini_connect(&self->io[0], self->fd[0], (struct sockaddr *)&address,
+            sizeof address),
+        20 * MINI_MS));
+    MINI_END(0);
+}
+
+static void g5_1_connect_to_a_full_backlog(void **state) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char folder[] = "/tmp/miniss-test-XXXXXX";
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0), others[64], count = 0;
+    struct script self;
+
+    (void)state;
+    check(mkdtemp(folder) != NULL);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", folder);
+    check_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    check_equal(listen(listener, 1), 0);
+    do {
+        others[count] = socket(AF_UNIX, SOCK_STREAM, 0);
+        set_nonblocking(others[count], true);
+    } while (connect(others[count++], (struct sockaddr *)&address,
+                 sizeof address) == 0 &&
+        count < 64);
+    check_equal(run(MINI_CALL(struct script, &self, full_backlog_script,
+                        .fd = {fd, listener}),
+                    real_clock(1)),
+        0);
+    check(noted[0] < 0); /* poll: -EAGAIN; io_uring waits */
+    while (count > 0) close(others[--count]);
+    close(fd);
+    close(listener);
+    unlink(address.sun_path);
     rmdir(folder);
 }
 
@@ -3721,11 +3794,12 @@ static void g5_10_enters_are_counted(void **state) {
     check(noted[2] >= 10 && noted[2] < 50); /* to wait is one */
 }
 
-/* Somebody is always runnable, so nobody waits for I/O; it goes on all the same,
- * one operation after the other. */
+/* Somebody is always runnable, or a message on its way, so nobody waits for I/O;
+ * it goes on all the same, one operation after the other. */
 static mini_poll beside_script(
     struct mini_future *future, struct mini_context cx) {
     struct script *self = MINI_SELF(struct script);
+    static struct mini_call call;
 
     MINI_BEGIN;
     for (self->i = 0; self->i < 6; self->i++) {
@@ -3735,7 +3809,8 @@ static mini_poll beside_script(
         for (self->j = 0; self->j < 5000; self->j++) {
             if (ended(&self->io[0].future)) break;
             if (self->i % 2 && self->j == 1000) raw_send(self->fd[1], "!", 1);
-            MINI_AWAIT(mini_yield(&self->yield));
+            MINI_AWAIT(self->flag ? mini_submit_to(&call, 0, nothing, NULL)
+                                  : mini_yield(&self->yield));
         }
         self->sum += ended(&self->io[0].future);
         STEP(mini_join(&self->join, self->task[0]));
@@ -3743,16 +3818,26 @@ static mini_poll beside_script(
     MINI_END(self->sum);
 }
 
-static void g5_1_io_goes_on_beside_a_busy_task(void **state) {
-    (void)state;
+static void io_goes_on(bool calls) {
     for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
-        struct script self = MINI_FRAME(struct script, beside_script, .i = 0);
+        struct script self =
+            MINI_FRAME(struct script, beside_script, .flag = calls);
 
         open_pair(UNIX_SOCKETS, nonblocking, self.fd);
         check_equal(run(&self.future, real_clock(1)), 6);
         close_pair(self.fd);
         assert_notes(1, 1, 1, 1, 1, 1);
     }
+}
+
+static void g5_1_io_goes_on_beside_a_busy_task(void **state) {
+    (void)state;
+    io_goes_on(false);
+}
+
+static void g5_1_io_goes_on_beside_calls(void **state) {
+    (void)state;
+    io_goes_on(true);
 }
 
 struct idler {
@@ -9070,6 +9155,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_room_for_more_than_a_call_can_take),
     cmocka_unit_test(g5_1_read_and_write_of_a_pipe),
     cmocka_unit_test(g5_1_read_and_write_of_a_file_at_an_offset),
+    cmocka_unit_test(g5_1_an_offset_before_the_file_is_einval),
     cmocka_unit_test(g5_1_a_descriptor_that_is_not_open_is_ebadf),
     cmocka_unit_test(g5_1_a_negative_descriptor_is_ebadf),
     cmocka_unit_test(g5_1_a_descriptor_of_the_wrong_kind),
@@ -9077,6 +9163,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_accept_gives_a_descriptor),
     cmocka_unit_test(g5_1_connect_and_its_errors),
     cmocka_unit_test(g5_1_connect_of_unix_sockets),
+    cmocka_unit_test(g5_1_connect_to_a_full_backlog),
     cmocka_unit_test(g5_1_a_reset_is_told),
     cmocka_unit_test(g5_1_a_closed_peer_is_epipe_without_sigpipe),
     cmocka_unit_test(g5_1_shutdown_of_one_or_both_directions),
@@ -9134,6 +9221,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
     cmocka_unit_test(g5_10_enters_are_counted),
     cmocka_unit_test(g5_1_io_goes_on_beside_a_busy_task),
+    cmocka_unit_test(g5_1_io_goes_on_beside_calls),
     cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
     cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
     cmocka_unit_test(g3_5_who_spins_is_not_rung),

@@ -28,6 +28,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -1111,6 +1114,40 @@ static void g6_2_tasks_have_the_drain_time_to_end(void **state) {
     }
 }
 
+/* As long as there is, from whenever on. */
+static struct work_log without_end;
+
+static mini_poll late_ending(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_sleep(&self->sleep, MINI_MS));
+    mini_detach(MINI_SPAWN(struct work, work, .log = &without_end, .time = HOUR,
+        .clean = MINI_MS));
+    mini_shutdown();
+    mini_event_init(&self->event);
+    STEP(mini_event_wait(&self->forever, &self->event));
+    MINI_END(0);
+}
+
+static void drain_for_ever(void) {
+    struct mini_options options = virtual_clock();
+    struct script self;
+
+    options.drain = UINT64_MAX;
+    without_end.result = 1;
+    check_equal(
+        run(MINI_CALL(struct script, &self, late_ending, .i = 0), options), 0);
+    check_noted(0, -ECANCELED);
+    check_equal(without_end.result, 0);
+}
+
+static void g6_2_the_drain_time_may_be_without_end(void **state) {
+    (void)state;
+    assert_good(drain_for_ever);
+}
+
 /* The same on all shards. The real clock shows only that nobody waits longer
  * than he must. */
 struct far_ending {
@@ -1944,6 +1981,47 @@ static void g6_6_masks_and_dispositions_are_as_before(void **state) {
     assert_good_with_shards(dispositions);
 }
 
+/* Who was started with signals ignored, by nohup(1) say, goes on ignoring them,
+ * but for one that somebody waits for. */
+static mini_poll ignoring_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    send_self(SIGHUP);
+    send_self(SIGINT);
+    send_self(SIGTERM);
+    send_self(SIGTERM);
+    STEP(mini_sleep(&self->sleep, MINI_MS));
+    self->task[0] = background(wait_for(&self->wait, SIGINT, SIGUSR2));
+    SETTLE(self);
+    send_self(SIGHUP);
+    send_self(SIGINT);
+    STEP(mini_join(&self->join, self->task[0]));
+    MINI_END(0);
+}
+
+static void ignoring(void) {
+    static const int ignored[] = {SIGHUP, SIGINT, SIGTERM};
+    struct sigaction now;
+    struct script self;
+
+    for (size_t i = 0; i < COUNT_OF(ignored); i++) signal(ignored[i], SIG_IGN);
+    check_equal(run(MINI_CALL(struct script, &self, ignoring_script, .i = 0),
+                    real_clock()),
+        0);
+    check_noted(0, SIGINT);
+    for (size_t i = 0; i < COUNT_OF(ignored); i++) {
+        sigaction(ignored[i], NULL, &now);
+        check(now.sa_handler == SIG_IGN);
+    }
+}
+
+static void g6_6_what_was_ignored_stays_so(void **state) {
+    (void)state;
+    assert_good_with_shards(ignoring);
+}
+
 /* ---- G6.6: children of a run -------------------------------------------- */
 
 static int wait_child(pid_t child) {
@@ -2258,6 +2336,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_each_run_begins_without_signals),
     cmocka_unit_test(g6_1_what_comes_at_the_very_end_is_not_the_next_runs),
     cmocka_unit_test(g6_2_tasks_have_the_drain_time_to_end),
+    cmocka_unit_test(g6_2_the_drain_time_may_be_without_end),
     cmocka_unit_test(g6_2_all_shards_end_gracefully),
     cmocka_unit_test(g6_2_shards_that_are_done_wait_for_the_others),
     cmocka_unit_test(g6_2_a_sleeping_runtime_ends),
@@ -2273,6 +2352,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_5_sigusr1_prints_the_tasks_of_all_shards),
     cmocka_unit_test(g6_5_a_dump_disturbs_nobody),
     cmocka_unit_test(g6_6_masks_and_dispositions_are_as_before),
+    cmocka_unit_test(g6_6_what_was_ignored_stays_so),
     cmocka_unit_test(g6_6_a_program_that_is_started_inherits_nothing),
     cmocka_unit_test(g6_6_a_forked_child_is_not_meant),
     cmocka_unit_test(g6_6_a_handler_leaves_errno_alone),

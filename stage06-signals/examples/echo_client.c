@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The client sends all of a message before it reads: so sockets must hold it. */
+#define SIZE_MOST (64 * 1024)
+
 static struct sockaddr_in server = {.sin_family = AF_INET};
 static unsigned connections = 10, messages = 100, size = 64;
 static const char *failure; /* the first one */
@@ -133,7 +136,7 @@ int main(int argc, char **argv) {
         else if (c == 'm')
             messages = number("messages", optarg, 1000000000);
         else if (c == 's')
-            size = number("size", optarg, 16 << 20);
+            size = number("size", optarg, SIZE_MOST);
         else
             usage();
     }

@@ -43,8 +43,11 @@ static mini_poll program(struct mini_future *future, struct mini_context cx) {
     self->both[1] = mini_signal_wait(&self->wait, &set);
     printf("working; stop me with SIGINT or SIGTERM\n");
     MINI_AWAIT(mini_select(&self->select, self->both, 2));
+    long which = self->both[1]->result;
     printf("stopped by %s\n",
-        self->both[1]->result == SIGINT ? "SIGINT" : "SIGTERM");
+        which == SIGINT        ? "SIGINT"
+            : which == SIGTERM ? "SIGTERM"
+                               : "a shutdown"); /* SIGHUP is not waited for */
     MINI_END(0);
 }
 

@@ -110,10 +110,10 @@ SHARD_MISTAKES = {
         "smp.c",
         "    atomic_fetch_add(&smp->news, 1); "
         "/* what a second look will find */\n"
-        "    for (unsigned i = 0; i < smp->count; i++) "
-        "mini_smp_ring(&smp->shards[i]);",
-        "    for (unsigned i = 0; i < smp->count; i++) "
-        "mini_smp_ring(&smp->shards[i]);\n"
+        "    for (unsigned i = 0; i < smp->count; i++)\n"
+        "        mini_parker_ring(smp->shards[i].parker);",
+        "    for (unsigned i = 0; i < smp->count; i++)\n"
+        "        mini_parker_ring(smp->shards[i].parker);\n"
         "    atomic_fetch_add(&smp->news, 1);"),
     "heard-then-not-idle": (
         "smp.c",

@@ -59,10 +59,10 @@ BREAKAGES = [
      "    return mini_self->stopping ? -ESHUTDOWN : 0;", "    return 0;"),
     ("shards are rung before there is news", 4, "smp.c",
      "    atomic_fetch_add(&smp->news, 1); /* what a second look will find */\n"
-     "    for (unsigned i = 0; i < smp->count; i++) "
-     "mini_smp_ring(&smp->shards[i]);",
-     "    for (unsigned i = 0; i < smp->count; i++) "
-     "mini_smp_ring(&smp->shards[i]);\n"
+     "    for (unsigned i = 0; i < smp->count; i++)\n"
+     "        mini_parker_ring(smp->shards[i].parker);",
+     "    for (unsigned i = 0; i < smp->count; i++)\n"
+     "        mini_parker_ring(smp->shards[i].parker);\n"
      "    atomic_fetch_add(&smp->news, 1);"),
     ("a dead-lock may be said twice", 4, "smp.c",
      "before + WOKEN - 1))\n        return;\n    here->is_idle = false;",
