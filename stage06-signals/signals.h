@@ -10,9 +10,9 @@
  * - SIGUSR1 prints every task of every shard to stderr.
  * - SIGPIPE ends nothing: writing to a closed peer is -EPIPE.
  * - SIGPIPE, SIGUSR1, SIGUSR2 and SIGCHLD are also kept for who will wait for
- *   them. Others do what they did before, until somebody waits for them; from
- *   then to the end of the run they are kept, too. So does what was ignored when
- *   the run began, as SIGHUP is under nohup(1).
+ *   them. Others do what they did before, so stay ignored as SIGHUP is under
+ *   nohup(1), until somebody waits for them; from then to the end of the run
+ *   they are kept, too.
  *
  * A handler notes the signal's number and rings shard 0's doorbell, as any
  * other sender does. We do not block signals for a signalfd: a blocked mask
