@@ -57,12 +57,19 @@ static int init(struct mini_io_shard *io) {
 
 /* ---- carrying out an operation ---- */
 
-static long connected(int fd) {
+/* Begins to, and says later what has come of it. With EAGAIN it has not begun:
+ * AF_UNIX, and the queue is full. */
+static long connect_socket(struct mini_io *io) {
     int error = 0;
     socklen_t size = sizeof error;
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return -1;
-    errno = error;
-    return error ? -1 : 0;
+    if (!io->armed) {
+        int result = connect(io->fd, io->from, (socklen_t)io->length);
+        io->armed = result < 0 && errno == EINPROGRESS;
+        if (io->armed) errno = EAGAIN;
+        return result;
+    }
+    if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return -1;
+    return errno = error, error ? -1 : 0;
 }
 
 /* Into a leased buffer, if there is one. */
@@ -83,7 +90,7 @@ static long call(struct mini_io *io) {
     bool here = io->offset == -1; /* where the descriptor stands */
     switch ((enum mini_op)io->op) {
     case MINI_OP_ACCEPT: return mini_accept_fd(io->fd);
-    case MINI_OP_CONNECT: return connected(io->fd);
+    case MINI_OP_CONNECT: return connect_socket(io);
     case MINI_OP_RECV: return recv(io->fd, buffer, length, MSG_DONTWAIT);
     case MINI_OP_RECV_LEASE: return recv_lease(io);
     case MINI_OP_RECVMSG: return recvmsg(io->fd, io->buffer, MSG_DONTWAIT);
@@ -108,9 +115,9 @@ static long call(struct mini_io *io) {
         return openat(io->fd, io->from, (int)io->offset, (mode_t)length);
     case MINI_OP_FSYNC: return fsync(io->fd);
     case MINI_OP_STATX: return mini_statx_call(io);
-    case MINI_OP_CALL: return io->call(io->buffer);
+    case MINI_OP_CALL: break;
     }
-    return -1;
+    return io->call(io->buffer);
 }
 
 /* The result as the other backend has it. */
@@ -151,10 +158,7 @@ static long begin(struct mini_io *io) {
     int flags = fcntl(io->fd, F_GETFL);
     if (flags < 0) return -errno;
     if (opens) fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
-    if (io->op == MINI_OP_ACCEPT) return mini_io_call(io);
-    if (io->op == MINI_OP_CONNECT)
-        return connect(io->fd, io->from, (socklen_t)io->length) == 0 ? 0
-                                                                     : -errno;
+    if (opens) return mini_io_call(io);
     int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
     if (io->op != MINI_OP_READABLE &&
         (io->length == 0 || (flags & O_ACCMODE) == never))
@@ -169,9 +173,8 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         return;
     }
     long result = begin(operation);
-    long waits = operation->op == MINI_OP_CONNECT ? -EINPROGRESS : -EAGAIN;
-    if (result == waits && make_room(set) < 0) result = -ENOMEM;
-    if (result != waits) {
+    if (result == -EAGAIN && make_room(set) < 0) result = -ENOMEM;
+    if (result != -EAGAIN) {
         mini_io_complete(operation, result, false);
         return;
     }
@@ -193,10 +196,9 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     mini_self->stats.enters++;
     /* from the end: who takes a freed place has been looked at already */
     for (size_t i = set->count; i-- > 0 && ready > 0;) {
-        if (i >= set->count || set->fds[i].revents == 0) continue;
+        if (set->fds[i].revents == 0) continue;
         struct mini_io *operation = set->operations[i];
         ready--;
-        set->fds[i].revents = 0;
         long result = mini_io_call(operation);
         if (result == -EAGAIN) continue;
         take_out(set, operation);

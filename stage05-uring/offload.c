@@ -42,7 +42,6 @@ static void *help(void *argument) {
 
 static void hand(struct mini_helper *helper, void *job) {
     mini_spsc_push(&helper->jobs, job);
-    mini_spsc_announce(&helper->jobs.tail); /* the look is behind the ring */
     mini_bell_ring(&helper->bell);
 }
 
@@ -119,7 +118,7 @@ unsigned mini_offload_turn(struct mini_io_shard *io) {
         mini_io_complete(operation, operation->future.result, false);
         completed++;
     }
-    if (completed > 0) hand_out(io);
+    hand_out(io);
     return completed;
 }
 

@@ -119,7 +119,8 @@ struct mini_io {
     bool background : 1; /**< no reason to wait for it: the doorbell */
     bool active : 1; /**< the backend has it */
     bool cancelled : 1; /**< the backend was asked to stop it */
-    bool armed : 1; /**< io_uring: waits until the descriptor is ready */
+    bool armed : 1; /**< io_uring: waits until the descriptor is ready; poll:
+                     * connect(2) has begun */
     bool offloaded : 1; /**< a helper thread has it, or will */
     bool fixed : 1; /**< the buffer lies in the one that is registered */
     bool copied : 1; /**< of send_zc: the kernel has copied all the same */

@@ -190,6 +190,7 @@ struct script {
     struct mini_wait forever;
     struct mini_io io;
     struct mini_remote remote;
+    struct mini_call call;
     sigset_t set;
     pthread_t thread;
     int fd[2];
@@ -1252,6 +1253,67 @@ static void g6_2_shards_that_are_done_wait_for_the_others(void **state) {
     assert_good_with_shards(late);
 }
 
+/* Who is done waits for the others without a deadline: that of the drain lies
+ * on the stack of a function that has returned. */
+static struct mini_message question;
+static atomic_long deadlines; /* of who was asked; -1: no answer yet */
+
+static void count_deadlines(struct mini_message *message) {
+    (void)message;
+    deadlines = (long)mini_self->wheel.count;
+}
+
+struct straggler {
+    struct mini_future future;
+    struct mini_sleep sleep;
+    unsigned i;
+};
+
+static mini_poll straggler(struct mini_future *future, struct mini_context cx) {
+    struct straggler *self = MINI_SELF(struct straggler);
+
+    MINI_BEGIN;
+    while (atomic_load(&mini_self->shard->smp->quiet) < shards - 1)
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    for (; self->i < shards - 1; self->i++) {
+        deadlines = -1;
+        mini_message_send(&question, self->i, count_deadlines);
+        while (deadlines < 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+        NOTE(deadlines);
+    }
+    MINI_END(0);
+}
+
+static long straggle(void *arg) {
+    (void)arg;
+    return mini_detach(MINI_SPAWN(struct straggler, straggler, .i = 0));
+}
+
+static mini_poll done_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, shards - 1, straggle, NULL));
+    mini_shutdown();
+    MINI_END(MINI_RESULT);
+}
+
+static void done_early(void) {
+    struct script self;
+
+    check_equal(
+        run(MINI_CALL(struct script, &self, done_script, .i = 0), real_clock()),
+        0);
+    check_equal(notes, shards - 1);
+    for (unsigned i = 0; i < notes; i++) check_equal(noted[i], 0);
+}
+
+static void g6_2_who_is_done_early_has_no_deadline_left(void **state) {
+    (void)state;
+    for (shards = 2; shards <= MAX_SHARDS; shards *= 2) assert_good(done_early);
+}
+
 /* All shards are asleep in their I/O when it comes. */
 static mini_poll asleep_script(
     struct mini_future *future, struct mini_context cx) {
@@ -1874,6 +1936,52 @@ static void g6_5_a_dump_disturbs_nobody(void **state) {
     assert_int_equal(occurrences(text, "unasked_script > mini_sleep\n"), 1);
 }
 
+/* At once, before anybody has looked: of signals that makes one or more; of
+ * calls, each. */
+static mini_poll at_once_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (int i = 0; i < 3; i++)
+        if (self->i > 0)
+            mini_dump_all();
+        else
+            send_self(SIGUSR1);
+    if (self->i == 0) STEP(WAIT(SIGUSR1, 0));
+    STEP(mini_sleep(&self->sleep, MINI_MS));
+    MINI_END(0);
+}
+
+static void signals_at_once(void) {
+    struct script self;
+
+    check_equal(run(MINI_CALL(struct script, &self, at_once_script, .i = 0),
+                    virtual_clock()),
+        0);
+    check_noted(SIGUSR1, 0);
+}
+
+static void calls_at_once(void) {
+    struct script self;
+
+    check_equal(run(MINI_CALL(struct script, &self, at_once_script, .i = 1),
+                    virtual_clock()),
+        0);
+    check_noted(0);
+}
+
+static void g6_5_dumps_that_are_asked_for_at_once(void **state) {
+    char text[4096];
+
+    (void)state;
+    assert_good_saying(signals_at_once, text, sizeof text);
+    assert_in_range(occurrences(text, "shard 0: "), 1, 3);
+    assert_good_saying(calls_at_once, text, sizeof text);
+    assert_int_equal(occurrences(text, "shard 0: "), 3);
+    assert_int_equal(occurrences(text, "at_once_script > mini_sleep\n"), 3);
+}
+
 /* ---- G6.6: as before ---------------------------------------------------- */
 
 static void mine(int signal) { (void)signal; }
@@ -2339,6 +2447,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_2_the_drain_time_may_be_without_end),
     cmocka_unit_test(g6_2_all_shards_end_gracefully),
     cmocka_unit_test(g6_2_shards_that_are_done_wait_for_the_others),
+    cmocka_unit_test(g6_2_who_is_done_early_has_no_deadline_left),
     cmocka_unit_test(g6_2_a_sleeping_runtime_ends),
     cmocka_unit_test(g6_2_a_signal_that_is_waited_for_ends_nothing),
     cmocka_unit_test(g6_2_main_can_ask_which_signal_ended_it),
@@ -2351,6 +2460,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_4_after_the_run_sigpipe_is_as_before),
     cmocka_unit_test(g6_5_sigusr1_prints_the_tasks_of_all_shards),
     cmocka_unit_test(g6_5_a_dump_disturbs_nobody),
+    cmocka_unit_test(g6_5_dumps_that_are_asked_for_at_once),
     cmocka_unit_test(g6_6_masks_and_dispositions_are_as_before),
     cmocka_unit_test(g6_6_what_was_ignored_stays_so),
     cmocka_unit_test(g6_6_a_program_that_is_started_inherits_nothing),
