@@ -26,6 +26,8 @@ static unsigned kind; /* which of its errnos a call fails with */
 static struct mini_test_fault fault; /* what has failed */
 static atomic_int threads; /* of the runtime's, not joined yet */
 
+void (*mini_test_completion)(void *operation, int *result, uint32_t *flags);
+
 int mini_test_must_fail(const char *call, const int *errors, size_t count) {
     if (until_failure < 0 || kind >= count ||
         atomic_fetch_sub(&until_failure, 1) != 0)
@@ -35,6 +37,7 @@ int mini_test_must_fail(const char *call, const int *errors, size_t count) {
 }
 
 void mini_test_no_fault(void) {
+    mini_test_completion = NULL;
     until_failure = -1;
     fault = (struct mini_test_fault){0};
 }

@@ -32,10 +32,18 @@ struct mini_test_fault {
 long mini_test_each_fault(long (*play)(void),
     void (*judge)(long result, const struct mini_test_fault *fault));
 
+/**
+ * If not NULL: is shown each completion of the ring before the runtime sees it,
+ * and may make another of it. OPERATION is the struct mini_io that it is of, or
+ * NULL. For what no kernel here says, but one may.
+ */
+extern void (*mini_test_completion)(
+    void *operation, int *result, uint32_t *flags);
+
 /** For the harness: says which call had failed, if a test ends meanwhile. */
 void mini_test_show_fault(void (*say)(const char *text));
 
-/** For the harness: no call is to fail any more. */
+/** For the harness: no call is to fail any more, and no completion is shown. */
 void mini_test_no_fault(void);
 
 /** For faults_uring.c: whether this call must fail, and with which errno, of
