@@ -40,10 +40,15 @@ long mini_test_each_fault(long (*play)(void),
 extern void (*mini_test_completion)(
     void *operation, int *result, uint32_t *flags);
 
+/** An operation that the ring says it does not know when it is asked what it
+ * knows; below 0: it says how it is. */
+extern int mini_test_unknown;
+
 /** For the harness: says which call had failed, if a test ends meanwhile. */
 void mini_test_show_fault(void (*say)(const char *text));
 
-/** For the harness: no call is to fail any more, and no completion is shown. */
+/** For the harness: nothing is to fail any more, nor is there a completion shown
+ * or an operation unknown. */
 void mini_test_no_fault(void);
 
 /** For faults_uring.c: whether this call must fail, and with which errno, of
