@@ -2013,6 +2013,40 @@ static void g5_2_a_timeout_of_send_all_gives_the_count(void **state) {
     free(self.bytes);
 }
 
+/* One byte is a count as good as any. */
+static mini_poll one_byte_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 3; self->i++) { /* so many have come */
+        for (self->j = 0; self->j < self->i; self->j++)
+            raw_send(self->fd[1], "x", 1);
+        self->task[0] = background(
+            mini_read_exact(&self->io[0], self->fd[0], self->buffer, 9, -1));
+        SETTLE(self);
+        NOTE(ended(&self->io[0].future));
+        mini_cancel(self->task[0]);
+        STEP(mini_join(&self->join, self->task[0]));
+    }
+    MINI_END(0);
+}
+
+static void one_byte(enum kind kind, bool nonblocking) {
+    struct script self = MINI_FRAME(struct script, one_byte_script, .i = 0);
+
+    open_pair(kind, nonblocking, self.fd);
+    check_equal(run(&self.future, virtual_clock()), 0);
+    close_pair(self.fd);
+    assert_notes(0, -ECANCELED, 0, 1, 0, 2);
+}
+
+static void g5_2_a_cancel_counts_even_one_byte(void **state) {
+    (void)state;
+    one_byte(UNIX_SOCKETS, false);
+    one_byte(PIPE, true);
+}
+
 /* ---- G5.2: many that wait, some cancelled ------------------------------- */
 
 enum { CROWD = 200 };
@@ -4069,6 +4103,32 @@ static void g2_2_virtual_time_passes_when_io_has_nothing(void **state) {
         0);
     assert_notes(1, 0, 0, 1, -ECANCELED);
     close_pair(fd);
+}
+
+/* It has no hurry: who waits for I/O sleeps, whatever time there is to spin. */
+static mini_poll patient(struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer, 1));
+    MINI_END((long)mini_stats()->turns);
+}
+
+static void g2_8_a_virtual_clock_does_not_spin(void **state) {
+    struct script self = {.future = MINI_FUTURE(patient, "patient")};
+    struct mini_options options = virtual_clock();
+    pthread_t thread;
+
+    (void)state;
+    options.spin = 60 * MINI_SECOND;
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(pthread_create(&thread, NULL, late_sender, &self.fd[1]), 0);
+    long turns = run(&self.future, options);
+
+    pthread_join(thread, NULL);
+    close_pair(self.fd);
+    assert_notes(1);
+    check(turns < 50);
 }
 
 /* Without a deadline it waits, as long as it takes in real time. */
@@ -9586,6 +9646,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_a_timeout_leaves_a_result_in_time_alone),
     cmocka_unit_test(g5_2_a_cancelled_send_all_counts_every_byte),
     cmocka_unit_test(g5_2_a_timeout_of_send_all_gives_the_count),
+    cmocka_unit_test(g5_2_a_cancel_counts_even_one_byte),
     cmocka_unit_test(g5_2_cancels_among_many_hit_the_right_ones),
     cmocka_unit_test(g5_2_the_loser_of_a_select_takes_nothing),
     cmocka_unit_test(g5_2_the_end_of_a_run_cancels_what_waits),
@@ -9627,6 +9688,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_5_what_waits_for_io_is_no_deadlock),
     cmocka_unit_test(g2_2_virtual_time_passes_when_io_has_nothing),
     cmocka_unit_test(g2_2_virtual_time_waits_for_io),
+    cmocka_unit_test(g2_8_a_virtual_clock_does_not_spin),
     cmocka_unit_test(g1_11_io_without_memory_is_enomem),
     cmocka_unit_test(g1_11_a_shard_without_memory_for_its_bell_does_not_sleep),
     cmocka_unit_test(g1_11_a_server_without_memory_goes_on),
