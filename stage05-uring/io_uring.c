@@ -57,7 +57,7 @@ static int open_ring(struct io_uring *ring) {
     int error = -EINVAL;
     for (size_t i = 0; error == -EINVAL && i < 3; i++) {
         struct io_uring_params params = {
-            .flags = flags[i], .cq_entries = flags[i] ? CQ_ENTRIES : 0};
+            .flags = flags[i], .cq_entries = CQ_ENTRIES};
         error = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
         if (error == 0 && !(params.features & IORING_FEAT_EXT_ARG)) {
             io_uring_queue_exit(ring);
@@ -86,8 +86,7 @@ static unsigned probe(struct io_uring *ring) {
 static void open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
     struct io_uring_buf_reg registration = {
         .ring_addr = (uintptr_t)uring->lent, .ring_entries = MINI_BUFFERS_LENT};
-    if (io->features & MINI_BUFFER_RING &&
-        io_uring_register_buf_ring(&uring->ring, &registration, 0) < 0)
+    if (io_uring_register_buf_ring(&uring->ring, &registration, 0) < 0)
         io->features &= ~(unsigned)MINI_BUFFER_RING;
 }
 
@@ -199,16 +198,13 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
     switch ((enum mini_op)operation->op) {
     case MINI_OP_ACCEPT:
         io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
-        if (operation->multishot) sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
+        if (operation->multishot) sqe->ioprio = IORING_ACCEPT_MULTISHOT;
         break;
     case MINI_OP_RECV: io_uring_prep_recv(sqe, fd, buffer, length, 0); break;
     case MINI_OP_RECV_LEASE:
-        io_uring_prep_recv(sqe, fd, NULL, MINI_BUFFER_BYTES, 0);
-        if (operation->multishot) {
-            sqe->len = 0; /* of the buffer, whatever that is */
-            sqe->ioprio |= IORING_RECV_MULTISHOT;
-        }
-        sqe->flags |= IOSQE_BUFFER_SELECT; /* from group 0 */
+        io_uring_prep_recv(sqe, fd, NULL, 0, 0); /* as much as goes into it */
+        if (operation->multishot) sqe->ioprio = IORING_RECV_MULTISHOT;
+        sqe->flags = IOSQE_BUFFER_SELECT; /* from group 0 */
         break;
     case MINI_OP_RECVMSG: io_uring_prep_recvmsg(sqe, fd, buffer, 0); break;
     case MINI_OP_READ: io_uring_prep_read(sqe, fd, buffer, length, at); break;
@@ -325,7 +321,7 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
     if (operation->op == MINI_OP_STATX && result == 0) take_statx(operation);
     again |= must_copy(operation, result) ||
         (result == -EINTR && operation->op != MINI_OP_CLOSE);
-    bool not_ready = result == -EAGAIN && !more;
+    bool not_ready = result == -EAGAIN;
     if (operation->cancelled && (again || not_ready))
         mini_io_complete(operation, -ECANCELED, false);
     else if (again)

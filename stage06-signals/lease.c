@@ -13,7 +13,6 @@ int mini_buffers_need(struct mini_io_shard *io) {
     if (!io->buffers) return -ENOMEM;
     io->buffers->most = (unsigned)most;
     mini_list_init(&io->buffers->starved);
-    mini_buffers_lend(io);
     return 0;
 }
 
@@ -65,12 +64,6 @@ static unsigned try_again(struct mini_list *line) {
     return count;
 }
 
-/* Whether nobody can be given one before one comes back. */
-static bool are_exhausted(struct mini_buffers *buffers) {
-    return buffers->lent == 0 && !buffers->free &&
-        buffers->used == buffers->most;
-}
-
 unsigned mini_buffers_lend(struct mini_io_shard *io) {
     struct mini_buffers *buffers = io->buffers;
     struct mini_buffer *buffer;
@@ -81,5 +74,6 @@ unsigned mini_buffers_lend(struct mini_io_shard *io) {
         io->backend->lend(io, buffer);
         buffers->lent++;
     }
-    return are_exhausted(buffers) ? 0 : try_again(&buffers->starved);
+    if (buffers->lent == 0 && !buffers->free) return 0; /* all are in use */
+    return try_again(&buffers->starved);
 }

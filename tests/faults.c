@@ -29,6 +29,9 @@ static atomic_int threads; /* of the runtime's, not joined yet */
 
 void (*mini_test_before_call)(const char *call);
 
+void (*mini_test_completion)(void *operation, int *result, uint32_t *flags);
+int mini_test_unknown = -1;
+
 int mini_test_must_fail(const char *call, const int *errors, size_t count) {
     if (until_failure < 0 || kind >= count ||
         atomic_fetch_sub(&until_failure, 1) != 0)
@@ -38,6 +41,8 @@ int mini_test_must_fail(const char *call, const int *errors, size_t count) {
 }
 
 void mini_test_no_fault(void) {
+    mini_test_completion = NULL;
+    mini_test_unknown = -1;
     until_failure = -1;
     fault = (struct mini_test_fault){0};
 }

@@ -43,10 +43,23 @@ long mini_test_some_faults(long every, long (*play)(void),
  * cannot wrap (macOS). */
 extern void (*mini_test_before_call)(const char *call);
 
+/**
+ * If not NULL: is shown each completion of the ring before the runtime sees it,
+ * and may make another of it. OPERATION is the struct mini_io that it is of, or
+ * NULL. For what no kernel here says, but one may.
+ */
+extern void (*mini_test_completion)(
+    void *operation, int *result, uint32_t *flags);
+
+/** An operation that the ring says it does not know when it is asked what it
+ * knows; below 0: it says how it is. */
+extern int mini_test_unknown;
+
 /** For the harness: says which call had failed, if a test ends meanwhile. */
 void mini_test_show_fault(void (*say)(const char *text));
 
-/** For the harness: no call is to fail any more. */
+/** For the harness: nothing is to fail any more, nor is there a completion shown
+ * or an operation unknown. */
 void mini_test_no_fault(void);
 
 /** For faults_uring.c: whether this call must fail, and with which errno, of
