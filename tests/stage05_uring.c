@@ -7273,7 +7273,7 @@ static mini_poll patience_script(
     MINI_END(0);
 }
 
-static void patient(void) {
+static void asked_again(void) {
     static struct patience self;
 
     self =
@@ -7287,7 +7287,7 @@ static void patient(void) {
 
 static void g5_4_who_waits_for_a_buffer_and_is_asked_again(void **state) {
     (void)state;
-    each_kernel(patient);
+    each_kernel(asked_again);
 }
 
 /* More of them than the submission queue holds: to start those behind, it has
