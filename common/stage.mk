@@ -52,7 +52,7 @@ LTO_TO_OBJECT   = $(if $(filter clang,$(TRAITS)),,$(if $(filter \
                   lto,$(TRAITS)),-flinker-output=nolto-rel))
 FLAGS.m32      := -m32 -idirafter /usr/include/x86_64-linux-gnu
 SLOWLY         := -DMINI_TEST_SECONDS=1200
-FLAGS.arm64    := $(SLOWLY)
+FLAGS.arm64    := $(SLOWLY) -DMINI_TEST_EMULATED=1
 FLAGS.valgrind := $(SLOWLY)
 FLAGS   := -std=c11 -Wall -Wextra -Wpedantic -Werror -pthread \
            $(if $(POSIX),,-D_GNU_SOURCE) $(foreach t,$(TRAITS),$(FLAGS.$(t)))
