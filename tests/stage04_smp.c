@@ -1645,6 +1645,23 @@ static long stop_before_sleep(void *argument) {
     return 0;
 }
 
+static bool sleeps(unsigned shard) {
+    struct mini_shard *there = &mini_self->shard->smp->shards[shard];
+
+    return atomic_load(&there->parker->sleeping);
+}
+
+/* Until it stands there. This very call's ring, if its sender is late, finds the
+ * shard about to sleep and takes that back: then once more. */
+#define STOP_BEFORE_SLEEP(self, shard) \
+    for (;;) { \
+        MINI_AWAIT( \
+            mini_submit_to(&(self)->call, shard, stop_before_sleep, NULL)); \
+        gate_pass(&is_parked); \
+        if (sleeps(shard)) break; \
+        gate_open(&may_go_on); \
+    }
+
 static struct job flock[100];
 static struct mini_remote flock_calls[LENGTH(flock)];
 
@@ -1663,8 +1680,7 @@ static MINI_POLL(ring_once) {
 
     MINI_BEGIN;
     for (self->i = 0; self->i < 20; self->i++) {
-        MINI_AWAIT(mini_submit_to(&self->call, 1, stop_before_sleep, NULL));
-        gate_pass(&is_parked);
+        STOP_BEFORE_SLEEP(self, 1);
         self->n = (long)mini_stats()->rings;
         call_flock(futures, cx);
         do /* until the turn that sends them is over */
@@ -1728,18 +1744,11 @@ static void g4_7_an_awake_shard_is_not_rung(void **state) {
 }
 
 /* Nor is one that is sent nothing, while a third is: it goes on sleeping. */
-static bool sleeps(unsigned shard) {
-    struct mini_shard *there = &mini_self->shard->smp->shards[shard];
-
-    return atomic_load(&there->parker->sleeping);
-}
-
 static MINI_POLL(call_past_a_sleeper) {
     struct kit *self = MINI_SELF(struct kit);
 
     MINI_BEGIN;
-    MINI_AWAIT(mini_submit_to(&self->call, 1, stop_before_sleep, NULL));
-    gate_pass(&is_parked);
+    STOP_BEFORE_SLEEP(self, 1);
     for (self->i = 0; self->i < 10; self->i++) {
         MINI_AWAIT(mini_submit_to(&self->call, 2, which_shard, NULL));
         EXPECT(MINI_RESULT == 2 && sleeps(1));
