@@ -42,6 +42,7 @@ static void *help(void *argument) {
 
 static void hand(struct mini_helper *helper, void *job) {
     mini_spsc_push(&helper->jobs, job);
+    mini_spsc_announce(&helper->jobs.tail); /* the look is behind the ring */
     mini_bell_ring(&helper->bell);
 }
 

@@ -62,6 +62,7 @@ static int model_sigaction(
     for (int i = 0; i < 2; i++) {
         if (signal != watched[i]) continue;
         if (old) old->sa_handler = own;
+        if (!new) continue; /* who only asks changes nothing */
         atomic_exchange_explicit(&dispositions[i], (uintptr_t) new->sa_handler,
             memory_order_acq_rel);
         if (new->sa_handler == handle)
