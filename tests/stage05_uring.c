@@ -9670,6 +9670,8 @@ static void g5_6_whatever_the_ring_refuses_there_is_poll(void **state) {
 
     (void)state;
     in_child_process(refused_in_turn, text, sizeof text);
+    check(strstr(text, "using poll(2)") != NULL);
+    check_equal(lines(text), 1); /* however often it falls back */
 }
 
 /* A server, and a client that tries again once: also if it hears nothing. Who
