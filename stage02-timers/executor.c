@@ -17,6 +17,9 @@
 /* Turns after a cancel of everything until those still alive are named. */
 #define PATIENCE 1000
 
+/* A block's size is kept in 32 bits. */
+#define FRAME_MAX (UINT32_MAX - sizeof(struct mini_task))
+
 _Thread_local struct mini_executor *mini_self;
 
 static struct mini_future *future_of(struct mini_task *task) {
@@ -75,7 +78,7 @@ struct mini_task *mini_task_new(size_t bytes) {
     struct mini_executor *executor = mini_self;
     size_t block = sizeof(struct mini_task) + bytes;
     MINI_CHECK(executor, "MINI_SPAWN: not inside mini_run");
-    if (executor->stopping) return NULL;
+    if (executor->stopping || bytes > FRAME_MAX) return NULL;
     struct mini_task *task = mini_slab_alloc(&executor->slab, block);
     if (!task) return NULL;
     mini_task_start(executor, task);
@@ -206,7 +209,7 @@ static void name_tasks(struct mini_executor *executor, const char *what) {
     mini_dump(stderr);
 }
 
-static bool drained(struct mini_executor *executor) {
+bool mini_drained(struct mini_executor *executor) {
     if (executor->alive > 0) return false;
     for (int i = 0; mini_pollers[i]; i++)
         if (mini_pollers[i]->drained && !mini_pollers[i]->drained(executor))
@@ -221,7 +224,7 @@ static void drain(struct mini_executor *executor) {
     executor->stopping = true;
     MINI_LIST_EACH (link, &executor->tasks)
         mini_cancel(MINI_CONTAINER(link, struct mini_task, link));
-    while (!drained(executor)) {
+    while (!mini_drained(executor)) {
         if (mini_step(executor) < 0) {
             name_tasks(executor, "given up: nothing can wake their clean-up");
             return;

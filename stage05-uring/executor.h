@@ -58,7 +58,6 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 /** Never: nothing to wait for. */
 #define MINI_NEVER UINT64_MAX
@@ -105,7 +104,9 @@ enum mini_task_state {
 
 /** A future that the executor polls. The frame follows it in memory. */
 struct mini_task {
-    struct mini_task *next; /**< in the run queue */
+    /** In the run queue. Aligned so that the frame behind the task is, to 16,
+     * also where a pointer has 4 bytes. */
+    _Alignas(8) struct mini_task *next;
     struct mini_list link; /**< among the executor's tasks, while alive */
     struct mini_executor *executor; /**< the only one that may touch it */
     struct mini_task *joiner; /**< woken at the end */
@@ -182,25 +183,17 @@ long mini_run(struct mini_future *main, const struct mini_options *options);
  * stores.) */
 #define MINI_SPAWN(type, ...) \
     __extension__({ \
+        _Static_assert(_Alignof(type) <= 16, "no frame is aligned to more"); \
         struct mini_task *mini_new = mini_task_new(sizeof(type)); \
         if (mini_new) *(type *)(mini_new + 1) = MINI_FRAME(type, __VA_ARGS__); \
         mini_new; \
     })
 
-/** A new task, runnable, with BYTES (less than 4 GiB) for its frame, not
- * cleared: to be filled before the caller returns to the executor. NULL as from
- * MINI_SPAWN. */
+/** A new task, runnable, with BYTES, aligned to 16, for its frame: for one
+ * whose size or function the compiler does not know. They are not cleared: to
+ * be filled before the caller returns to the executor. NULL as from MINI_SPAWN;
+ * 4 GiB is more memory than there is. */
 struct mini_task *mini_task_new(size_t bytes);
-
-/** Copies the FRAME of BYTES into a new task, and leaves ROOM bytes behind it,
- * not cleared: for a frame whose size or function the compiler does not know.
- * NULL as from MINI_SPAWN. */
-static inline struct mini_task *mini_spawn(
-    const struct mini_future *frame, size_t bytes, size_t room) {
-    struct mini_task *task = mini_task_new(bytes + room);
-    if (task) memcpy(task + 1, frame, bytes);
-    return task;
-}
 
 /** Starts TASK in memory of the caller's; its future follows it there. It
  * counts as detached; its memory must stay until the turn after it ended. */
@@ -251,6 +244,10 @@ void mini_dump(FILE *out);
 
 /** One round through the pollers; says how much work was done. */
 unsigned mini_turn(struct mini_executor *executor);
+
+/** Once main has ended: true if no task is left, and no row has anything under
+ * way. */
+bool mini_drained(struct mini_executor *executor);
 
 /** A turn, and a wait if there was nothing to do. @return 0, or -EDEADLK if
  * there is nothing to wait for. */

@@ -99,12 +99,11 @@ struct mini_acceptor {
 static long adopt(void *arg) {
     struct mini_acceptor *from = arg;
     const struct mini_server_options *options = from->options;
-    struct connection frame =
-        MINI_FRAME(struct connection, connection, .fd = from->fd);
     struct mini_task *task =
-        mini_spawn(&frame.future, sizeof frame, options->frame);
+        mini_task_new(sizeof(struct connection) + options->frame);
     if (task) {
-        struct connection *here = (struct connection *)(void *)(task + 1);
+        struct connection *here = (struct connection *)(task + 1);
+        (void)MINI_CALL(struct connection, here, connection, .fd = from->fd);
         here->future.child = options->serve(here + 1, from->fd, options->arg);
     }
     return mini_detach(task);

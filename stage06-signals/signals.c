@@ -117,9 +117,8 @@ static void deliver(int signal) {
 
 static unsigned look(struct mini_executor *executor) {
     unsigned work = 0;
-    uint64_t came = 0;
-    if (is_owner(executor) && atomic_load(&signals.came))
-        came = atomic_exchange(&signals.came, 0);
+    if (!is_owner(executor) || !atomic_load(&signals.came)) return 0;
+    uint64_t came = atomic_exchange(&signals.came, 0);
     for (int signal = 1; came != 0; signal++, came >>= 1, work++)
         if (came & 1) deliver(signal);
     return work;
@@ -161,12 +160,13 @@ void mini_shutdown(void) {
     mini_stop();
 }
 
+/* Tasks of other shards may call this one, so it stays until all are drained.
+ * No turn follows that: none finds LIMIT in the wheel. */
 void mini_linger(struct mini_executor *executor) {
     struct mini_timer limit = {0};
     uint64_t drain = executor->options.drain;
     if (!atomic_load(&executor->shard->smp->graceful)) return;
     mini_timer_start(executor, &limit, mini_from_now(drain ? drain : DRAIN));
-    while (executor->alive > 0 && mini_list_linked(&limit.link))
+    while (!mini_drained(executor) && mini_list_linked(&limit.link))
         mini_step(executor);
-    mini_wheel_cancel(&executor->wheel, &limit);
 }

@@ -69,8 +69,7 @@ struct mini_future *mini_signal_wait(
 
 /** Any shard: ends the run gracefully. Every main is cancelled; other tasks
  * have options.drain ns to end by themselves, then they are cancelled. They may
- * spawn meanwhile; a call to a shard that has no tasks any more is -ESHUTDOWN.
- * Again: no effect. */
+ * spawn and call meanwhile. Again: no effect. */
 void mini_shutdown(void);
 
 /** For mini_run, when main has ended: gives the tasks that time. */

@@ -731,10 +731,11 @@ static MINI_POLL(has_many_sleepers) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
     for (int i = 0; i < 100000; i++) {
-        struct mini_future *frame =
-            mini_sleep(&self->sleeps[0], i % 2 ? HOUR : (uint64_t)i * 997);
-        if (mini_detach(mini_spawn(frame, sizeof self->sleeps[0], 0)) < 0)
-            MINI_RETURN(-1);
+        struct mini_task *task = mini_task_new(sizeof(struct mini_sleep));
+        if (!task) MINI_RETURN(-1);
+        mini_sleep(
+            (struct mini_sleep *)(task + 1), i % 2 ? HOUR : (uint64_t)i * 997);
+        mini_detach(task);
     }
     MINI_AWAIT(mini_sleep(&self->sleep, MINI_SECOND));
     MINI_END((long)mini_stats()->polls); /* half of them still sleep */

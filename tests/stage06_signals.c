@@ -1250,21 +1250,22 @@ static void g6_2_shards_that_are_done_wait_for_the_others(void **state) {
     assert_good_with_shards(late);
 }
 
-/* Who is done waits for the others without a deadline: that of the drain lies
- * on the stack of a function that has returned. */
-static struct mini_message question;
-static atomic_long deadlines; /* of who was asked; -1: no answer yet */
-
-static void count_deadlines(struct mini_message *message) {
-    (void)message;
-    deadlines = (long)mini_self->wheel.count;
-}
-
+/* Who has no tasks left serves those of the others until all are done, and what
+ * they leave with it, too. */
 struct straggler {
     struct mini_future future;
-    struct mini_sleep sleep;
+    struct mini_sleep sleep, there;
+    struct mini_call call;
+    struct mini_remote remote;
     unsigned i;
 };
+
+static long answer_seven(void *arg) {
+    (void)arg;
+    return 7;
+}
+
+static long leave_behind(void *arg);
 
 static mini_poll straggler(struct mini_future *future, struct mini_context cx) {
     struct straggler *self = MINI_SELF(struct straggler);
@@ -1273,12 +1274,32 @@ static mini_poll straggler(struct mini_future *future, struct mini_context cx) {
     while (atomic_load(&mini_self->shard->smp->quiet) < shards - 1)
         MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
     for (; self->i < shards - 1; self->i++) {
-        deadlines = -1;
-        mini_message_send(&question, self->i, count_deadlines);
-        while (deadlines < 0) MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
-        NOTE(deadlines);
+        STEP(mini_submit_to(&self->call, self->i, answer_seven, NULL));
+        STEP(mini_spawn_on(
+            &self->remote, self->i, mini_sleep(&self->there, MINI_MS)));
     }
+    if (mini_this_shard() > 0)
+        STEP(mini_submit_to(&self->call, 0, leave_behind, NULL));
     MINI_END(0);
+}
+
+/* Calls the shard that has left it here when that is done, and a while later:
+ * that while it has for going on without this one. */
+static mini_poll left_behind(
+    struct mini_future *future, struct mini_context cx) {
+    struct straggler *self = MINI_SELF(struct straggler);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_sleep(&self->sleep, 5 * MINI_MS));
+    while (atomic_load(&mini_self->shard->smp->quiet) < shards - 1)
+        MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS));
+    STEP(mini_submit_to(&self->call, shards - 1, answer_seven, NULL));
+    MINI_END(0);
+}
+
+static long leave_behind(void *arg) {
+    (void)arg;
+    return mini_detach(MINI_SPAWN(struct straggler, left_behind, .i = 0));
 }
 
 static long straggle(void *arg) {
@@ -1296,17 +1317,22 @@ static mini_poll done_script(
     MINI_END(MINI_RESULT);
 }
 
+/* One shard after the other; then what was left with shard 0. */
 static void done_early(void) {
+    struct mini_options options = real_clock();
     struct script self;
 
+    options.drain = HOUR;
     check_equal(
-        run(MINI_CALL(struct script, &self, done_script, .i = 0), real_clock()),
-        0);
-    check_equal(notes, shards - 1);
-    for (unsigned i = 0; i < notes; i++) check_equal(noted[i], 0);
+        run(MINI_CALL(struct script, &self, done_script, .i = 0), options), 0);
+    check_equal(notes, 2 * (shards - 1) + 2);
+    for (unsigned i = 0; i < 2 * (shards - 1); i++)
+        check_equal(noted[i], i % 2 ? 0 : 7);
+    check_equal(noted[notes - 2], 0);
+    check_equal(noted[notes - 1], 7);
 }
 
-static void g6_2_who_is_done_early_has_no_deadline_left(void **state) {
+static void g6_2_who_is_done_early_still_serves_the_others(void **state) {
     (void)state;
     for (shards = 2; shards <= MAX_SHARDS; shards *= 2) assert_good(done_early);
 }
@@ -2444,7 +2470,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_2_the_drain_time_may_be_without_end),
     cmocka_unit_test(g6_2_all_shards_end_gracefully),
     cmocka_unit_test(g6_2_shards_that_are_done_wait_for_the_others),
-    cmocka_unit_test(g6_2_who_is_done_early_has_no_deadline_left),
+    cmocka_unit_test(g6_2_who_is_done_early_still_serves_the_others),
     cmocka_unit_test(g6_2_a_sleeping_runtime_ends),
     cmocka_unit_test(g6_2_a_signal_that_is_waited_for_ends_nothing),
     cmocka_unit_test(g6_2_main_can_ask_which_signal_ended_it),
