@@ -159,7 +159,7 @@ static unsigned turn(struct mini_executor *executor) {
 static uint64_t spin(struct mini_executor *executor, uint64_t until) {
     if (!executor->options.spin || executor->options.virtual_clock)
         return until;
-    uint64_t now = mini_clock(), end = now + executor->options.spin;
+    uint64_t end = mini_from_now(executor->options.spin), now = mini_now();
     unsigned work = 0;
     executor->io->spins = true;
     for (; now < end && now < until && work == 0; now = mini_clock())

@@ -3,6 +3,8 @@
  * See smp.h. */
 #include "smp.h"
 
+#include <string.h>
+
 #define RING_CAPACITY 256
 #define WOKEN (UINT64_C(1) << 32) /* one in the high half of smp->idle */
 
