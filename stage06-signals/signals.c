@@ -20,6 +20,11 @@
 #define CAUGHT \
     (ENDING | BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGCHLD) | BIT(SIGPIPE))
 
+/* Nobody can wait for these: the system keeps them, or a handler would return to
+ * the fault that raised them. */
+#define FAULTS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL))
+#define NEVER (FAULTS | BIT(SIGKILL) | BIT(SIGSTOP))
+
 /* The process's: owned by one mini_run, written by handlers on any thread. */
 static struct {
     _Atomic(struct mini_executor *) owner;
@@ -73,6 +78,7 @@ static bool is_owner(struct mini_executor *executor) {
 static MINI_POLL(signal_poll) {
     struct mini_signal_wait *self =
         MINI_CONTAINER(future, struct mini_signal_wait, wait.future);
+    if (!self->set) return mini_ready(future, -EINVAL);
     if (!is_owner(mini_self)) return mini_ready(future, -EBUSY);
     if (!future->resume && !cx.cancel) {
         uint64_t there = signals.unclaimed & self->set;
@@ -93,7 +99,7 @@ struct mini_future *mini_signal_wait(
     struct mini_future *inner = MINI_MAKE(&slot->wait, signal_poll);
     slot->set = 0;
     for (int signal = 1; signal <= SIGNALS; signal++)
-        if (sigismember(set, signal) == 1) slot->set |= BIT(signal);
+        if (sigismember(set, signal) == 1) slot->set |= BIT(signal) & ~NEVER;
     return mini_spawn_on(&slot->remote, 0, inner);
 }
 

@@ -59,11 +59,11 @@ struct mini_signal_wait {
 /** The row that takes signals in. */
 extern const struct mini_poller mini_signal_poller;
 
-/** Waits for one of the signals in SET (copied; none that a fault raises, like
- * SIGSEGV: its handler would return to the fault); its number. One that
- * came when nobody waited goes to the first who does. Any shard. -EBUSY if the
- * signals belong to another mini_run, -ESHUTDOWN after the stop. Cancel:
- * -ECANCELED. */
+/** Waits for one of the signals in SET (copied); its number. One that came when
+ * nobody waited goes to the first who does. Any shard. -EINVAL if none of SET
+ * can be waited for: not SIGKILL, SIGSTOP, nor what a fault raises, like
+ * SIGSEGV. -EBUSY if the signals belong to another mini_run, -ESHUTDOWN after
+ * the stop. Cancel: -ECANCELED. */
 struct mini_future *mini_signal_wait(
     struct mini_signal_wait *slot, const sigset_t *set);
 

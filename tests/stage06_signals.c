@@ -1024,6 +1024,44 @@ static void g6_1_what_comes_at_the_very_end_is_not_the_next_runs(void **state) {
     assert_good(signal_at_the_end);
 }
 
+/* Those that the system keeps, and those that a fault raises: a handler would
+ * return to it. Among others they are left out, and as they were. */
+static mini_poll refused_script(
+    struct mini_future *future, struct mini_context cx) {
+    static const int refused[] = {
+        SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (; self->i < (long)COUNT_OF(refused); self->i++) {
+        struct sigaction before = {0}, after = {0};
+
+        STEP(wait_for(&self->wait, refused[self->i], 0));
+        sigaction(refused[self->i], NULL, &before);
+        send_self(SIGUSR2);
+        STEP(wait_for(&self->wait, refused[self->i], SIGUSR2));
+        sigaction(refused[self->i], NULL, &after);
+        check(before.sa_handler == after.sa_handler);
+    }
+    MINI_END(0);
+}
+
+static void refuse(void) {
+    struct script self;
+
+    check_equal(run(MINI_CALL(struct script, &self, refused_script, .i = 0),
+                    real_clock()),
+        0);
+    check_equal(notes, 12);
+    for (unsigned i = 0; i < notes; i++)
+        check_equal(noted[i], i % 2 ? SIGUSR2 : -EINVAL);
+}
+
+static void g6_1_what_cannot_be_waited_for_is_refused(void **state) {
+    (void)state;
+    assert_good(refuse);
+}
+
 /* ---- G6.2: a graceful end ----------------------------------------------- */
 
 /* A task at work: how it came to its end, and when. */
@@ -2450,6 +2488,7 @@ static void g6_2_any_system_call_may_fail(void **state) {
 
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_every_waiter_on_every_shard_gets_it),
+    cmocka_unit_test(g6_1_what_cannot_be_waited_for_is_refused),
     cmocka_unit_test(g6_1_a_signal_from_another_process),
     cmocka_unit_test(g6_1_a_signal_waits_for_who_will_wait_for_it),
     cmocka_unit_test(g6_1_who_waits_gets_the_signals_of_his_set_only),
