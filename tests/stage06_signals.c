@@ -1030,12 +1030,11 @@ static mini_poll refused_script(
     struct mini_future *future, struct mini_context cx) {
     static const int refused[] = {
         SIGKILL, SIGSTOP, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    static struct sigaction before, after;
     struct script *self = MINI_SELF(struct script);
 
     MINI_BEGIN;
     for (; self->i < (long)COUNT_OF(refused); self->i++) {
-        struct sigaction before = {0}, after = {0};
-
         STEP(wait_for(&self->wait, refused[self->i], 0));
         sigaction(refused[self->i], NULL, &before);
         send_self(SIGUSR2);
