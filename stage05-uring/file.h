@@ -74,8 +74,8 @@ static inline struct mini_future *mini_write_fixed(struct mini_io *slot, int fd,
 int mini_fix_buffer(void *base, size_t bytes);
 
 /** Makes FD a fixed one of the calling shard's (ON), or takes that back: before
- * close(2); mini_close() does it by itself. 0, -EBADF, -EMFILE (its number is
- * too high for the table), or another errno. */
+ * close(2); mini_close() does it by itself. 0, -EBADF, -EMFILE (io_uring, and
+ * its number is 1024 or more), or another errno. */
 int mini_fix_file(int fd, bool on);
 
 /** A look at a file, under way and done. */
