@@ -49,10 +49,7 @@ static void fini(struct mini_io_shard *io) {
 
 static int init(struct mini_io_shard *io) {
     io->state = calloc(1, sizeof(struct poll_set));
-    if (!io->state) return -ENOMEM;
-    int error = make_room(io->state);
-    if (error < 0) fini(io);
-    return error;
+    return io->state ? 0 : -ENOMEM;
 }
 
 /* ---- carrying out an operation ---- */
