@@ -102,11 +102,6 @@ unsigned mini_smp_look(struct mini_executor *executor) {
     return 1;
 }
 
-void mini_smp_not_quiet(struct mini_shard *here) {
-    if (here->is_quiet) atomic_fetch_sub(&here->smp->quiet, 1);
-    here->is_quiet = false;
-}
-
 /* Called when this shard has no tasks. */
 static bool quiesced(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;

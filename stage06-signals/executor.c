@@ -18,9 +18,6 @@
 /* Turns after a cancel of everything until those still alive are named. */
 #define PATIENCE 1000
 
-/* A block's size is kept in 32 bits. */
-#define FRAME_MAX (UINT32_MAX - sizeof(struct mini_task))
-
 _Thread_local struct mini_executor *mini_self;
 
 static struct mini_future *future_of(struct mini_task *task) {
@@ -79,7 +76,8 @@ struct mini_task *mini_task_new(size_t bytes) {
     struct mini_executor *executor = mini_self;
     size_t block = sizeof(struct mini_task) + bytes;
     MINI_CHECK(executor, "MINI_SPAWN: not inside mini_run");
-    if (executor->stopping || bytes > FRAME_MAX) return NULL;
+    /* the sum must fit into task->bytes */
+    if (executor->stopping || (uint32_t)block < bytes) return NULL;
     struct mini_task *task = mini_slab_alloc(&executor->slab, block);
     if (!task) return NULL;
     mini_task_start(executor, task);

@@ -22,24 +22,32 @@
 
 /* ---- listening ---- */
 
+static int bind_to(const struct addrinfo *to, bool reuseport) {
+    int on = 1, fd = socket(to->ai_family, to->ai_socktype, 0);
+    if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
+        (to->ai_socktype != SOCK_STREAM ||
+            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0) &&
+        (!reuseport || mini_set_reuseport(fd) == 0) &&
+        bind(fd, to->ai_addr, to->ai_addrlen) == 0)
+        return fd;
+    int error = -errno;
+    if (fd >= 0) close(fd);
+    return error;
+}
+
 int mini_bind(const char *host, unsigned port, int type, bool reuseport) {
     struct addrinfo hints = {.ai_socktype = type}, *found;
     char service[16];
-    int on = 1, error = 0;
+    int fd = -EADDRNOTAVAIL;
     if (port > 65535) return -EINVAL;
     snprintf(service, sizeof service, "%u", port);
     if (getaddrinfo(host ? host : "127.0.0.1", service, &hints, &found) != 0)
-        return -EADDRNOTAVAIL;
-    int fd = socket(found->ai_family, type, 0);
-    if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
-        (type == SOCK_STREAM &&
-            setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0) ||
-        (reuseport && mini_set_reuseport(fd) < 0) ||
-        bind(fd, found->ai_addr, found->ai_addrlen) < 0)
-        error = -errno;
-    if (error < 0 && fd >= 0) close(fd);
+        return fd;
+    for (struct addrinfo *next = found; next; next = next->ai_next)
+        if (fd == -EADDRNOTAVAIL || fd == -EAFNOSUPPORT)
+            fd = bind_to(next, reuseport);
     freeaddrinfo(found);
-    return error < 0 ? error : fd;
+    return fd;
 }
 
 int mini_listen(const char *host, unsigned port, bool reuseport) {

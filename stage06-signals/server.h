@@ -50,9 +50,9 @@ struct mini_server {
     struct mini_acceptor *acceptors; /**< who take connections */
 };
 
-/** Opens a listening socket on the first address of HOST (NULL: 127.0.0.1) and
- * on PORT (0: a free one); its connections have TCP_NODELAY. Any thread, also
- * outside mini_run; blocks while it looks up a name. A descriptor, the caller's
+/** Opens a listening socket on the first address of HOST (NULL: 127.0.0.1) that
+ * this machine has, and on PORT (0: a free one); its connections have
+ * TCP_NODELAY. Any thread, also outside mini_run; blocks while it looks up a name. A descriptor, the caller's
  * and closed on exec, or a negative errno: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL
  * (also for a name that is not known), -EINVAL (a PORT above 65535),
  * -EOPNOTSUPP (REUSEPORT, which is not to be had with POSIX alone). */

@@ -102,8 +102,6 @@ static inline struct mini_lane *mini_lane(
 void mini_smp_tell_all(struct mini_smp *smp);
 /** Owner: HERE has been sent something, so it no longer counts as idle. */
 void mini_smp_not_idle(struct mini_shard *here);
-/** Owner: HERE has been sent a message, so it may have tasks again. */
-void mini_smp_not_quiet(struct mini_shard *here);
 /** Owner: looks for what mini_smp_tell_all has told, and obeys: a stop cancels
  * main. 1 if there was any. */
 unsigned mini_smp_look(struct mini_executor *executor);

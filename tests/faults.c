@@ -200,7 +200,17 @@ int __wrap_getaddrinfo(const char *host, const char *service,
     const struct addrinfo *hints, struct addrinfo **found) {
     int error = MUST_FAIL("getaddrinfo", EADDRNOTAVAIL);
 
-    return error ? EAI_AGAIN : getaddrinfo(host, service, hints, found);
+    if (error) return EAI_AGAIN;
+#ifdef __GLIBC__ /* each is a block of its own there, and freed by itself */
+    if (strcmp(host, "three.example") == 0) {
+        /* RFC 5737: nobody's */
+        getaddrinfo("192.0.2.1", service, hints, found);
+        found = &(*found)->ai_next;
+        getaddrinfo("127.0.0.1", service, hints, found);
+        return getaddrinfo("127.0.0.2", service, hints, &(*found)->ai_next);
+    }
+#endif
+    return getaddrinfo(host, service, hints, found);
 }
 
 /* Those that cannot fail. */

@@ -1402,6 +1402,27 @@ static void g5_1_listen_and_its_errors(void **state) {
     close(fd);
 }
 
+#ifdef __GLIBC__
+/* Its first address is not this machine's: that of another one, or of a kind
+ * that it has not, as ::1 of localhost may be. tests/faults.c knows the name. */
+static void g5_1_listens_on_the_first_address_there_is(void **state) {
+    int files = open_files(), fd = mini_listen("three.example", 0, false);
+
+    (void)state;
+    check(fd >= 0);
+    unsigned port = (unsigned)mini_port_of(fd);
+    struct sockaddr_in address = loopback(port);
+    int peer = raw_connect(&address);
+
+    close(peer);
+    check_equal(waiting_connections(fd, 1), 1);
+    /* it is busy there: no reason to go on, to the third */
+    check_equal(mini_listen("three.example", port, false), -EADDRINUSE);
+    close(fd);
+    check_equal(open_files(), files);
+}
+#endif
+
 /* A process may have closed its standard input: 0 is a descriptor, too. */
 static void g5_1_descriptor_0_listens_as_well(void **state) {
     int input = dup(STDIN_FILENO); /* -1: it is closed */
@@ -9973,6 +9994,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_send_all_goes_on_until_all_is_sent),
     cmocka_unit_test(g5_1_send_all_says_how_much_went_out_before_an_error),
     cmocka_unit_test(g5_1_listen_and_its_errors),
+#ifdef __GLIBC__
+    cmocka_unit_test(g5_1_listens_on_the_first_address_there_is),
+#endif
     cmocka_unit_test(g5_1_descriptor_0_listens_as_well),
     cmocka_unit_test(g5_1_listen_may_share_a_port),
     cmocka_unit_test(g5_1_listen_on_ipv6),
