@@ -21,7 +21,7 @@ struct mini_broadcast {
     struct mini_call *calls; /**< one a shard */
     long (*map)(void *arg); /**< called on every shard */
     void *arg; /**< with this */
-    /** Called here, for each result up to an error; NULL: nothing is. */
+    /** Called here, for each result before an error; NULL: nothing is. */
     long (*reduce)(long so_far, long next);
     long so_far; /**< what REDUCE has come to */
 };

@@ -24,7 +24,8 @@ static MINI_POLL(broadcast_poll) {
     for (unsigned i = 0; i < count && error == 0; i++) {
         long result = self->calls[i].future.result;
         if (result < 0) error = result;
-        if (self->reduce) self->so_far = self->reduce(self->so_far, result);
+        if (self->reduce && error == 0)
+            self->so_far = self->reduce(self->so_far, result);
     }
     free(self->calls);
     return mini_ready(future, error < 0 ? error : self->so_far);

@@ -18,25 +18,22 @@ void mini_message_send(struct mini_message *message, unsigned shard,
 /* The second look of who goes to sleep has to be at the index: see park.h. Who
  * is awake looks at the slot: it needs that anyway, and leaves the index to the
  * sender's core. */
-static bool has_come(struct mini_executor *executor, struct mini_spsc *ring) {
-    return executor->parks ? mini_spsc_count(ring) > 0
-                           : mini_spsc_holds(ring, &ring->head);
-}
-
 static unsigned take_in(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     unsigned taken = mini_smp_look(executor);
     for (unsigned from = 0; from < here->smp->count; from++) {
-        struct mini_lane *lane =
-            mini_lane(&here->smp->shards[from], here->index);
+        struct mini_spsc *ring =
+            &mini_lane(&here->smp->shards[from], here->index)->ring;
         void *messages[BATCH];
-        if (!has_come(executor, &lane->ring)) continue;
+        if (executor->parks ? mini_spsc_count(ring) == 0
+                            : !mini_spsc_holds(ring, &ring->head))
+            continue;
         mini_park_end(executor); /* it need not be rung from now on */
         taken += mini_smp_look(executor); /* news first */
         mini_smp_not_idle(here);
         if (here->is_quiet) atomic_fetch_sub(&here->smp->quiet, 1);
         here->is_quiet = false; /* it may have tasks again */
-        size_t count = mini_spsc_pop_many(&lane->ring, messages, BATCH);
+        size_t count = mini_spsc_pop_many(ring, messages, BATCH);
         for (size_t i = 0; i < count; i++) {
             struct mini_message *message = messages[i];
             message->deliver(message);

@@ -1950,6 +1950,7 @@ static unsigned reducer;
 
 static long append(long so_far, long next) {
     EXPECT(mini_this_shard() == reducer);
+    EXPECT(next >= 0); /* an error is none of its business */
     return 10 * so_far + next;
 }
 
