@@ -8568,6 +8568,36 @@ static void g5_8_fixed_descriptors_are_used_and_given_up(void **state) {
     each_kernel(fixed_files);
 }
 
+/* It is the table's entry that is used and no look-up of the number: it still
+ * reads from what has lost that, by a close(2) too early. */
+static mini_poll entry_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct fixture *self = MINI_SELF(struct fixture);
+
+    MINI_BEGIN;
+    self->i = fcntl(self->other[0], F_DUPFD_CLOEXEC, 0);
+    NOTE(mini_fix_file(self->i, true));
+    close(self->i);
+    raw_send(self->other[1], "hello", 5);
+    MINI_AWAIT(mini_recv(&self->io, self->i, self->loose, 60));
+    NOTE(MINI_RESULT ==
+        (strcmp(mini_io_name(), "poll") == 0 ? (long)-EBADF : 5));
+    MINI_END(0);
+}
+
+static void entries(void) {
+    struct fixture self = make_fixture(entry_script);
+
+    check_equal(run(&self.future, virtual_clock()), 0);
+    free_fixture(&self);
+    assert_notes(0, 1);
+}
+
+static void g5_8_a_fixed_descriptor_is_not_looked_up(void **state) {
+    (void)state;
+    each_kernel(entries);
+}
+
 /* A number beyond io_uring's table is refused, and works all the same. */
 static mini_poll high_file_script(
     struct mini_future *future, struct mini_context cx) {
@@ -10134,6 +10164,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_a_cancelled_send_file_counts_every_byte),
     cmocka_unit_test(g5_8_fixed_buffers_are_used_and_given_up),
     cmocka_unit_test(g5_8_fixed_descriptors_are_used_and_given_up),
+    cmocka_unit_test(g5_8_a_fixed_descriptor_is_not_looked_up),
     cmocka_unit_test(g5_8_a_descriptor_beyond_the_table_works_unfixed),
     cmocka_unit_test(g5_1_the_lowest_descriptor_is_as_good_as_any),
     cmocka_unit_test(g5_8_files_past_the_page_cache),
