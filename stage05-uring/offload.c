@@ -56,12 +56,14 @@ static void free_helper(struct mini_helper *helper) {
 static int add_helper(struct mini_io_shard *io) {
     struct mini_helper *helper = aligned_alloc(MINI_CACHE_LINE, sizeof *helper);
     if (!helper) return -ENOMEM;
-    *helper =
-        (struct mini_helper){.owner = &io->executor->parker, .bell = {-1, -1}};
+    *helper = (struct mini_helper){.owner = &io->executor->parker};
     int error = mini_bell_open(&helper->bell);
-    if (mini_spsc_init(&helper->jobs, 1) < 0 ||
-        mini_spsc_init(&helper->done, 1) < 0)
-        error = -ENOMEM;
+    if (error < 0) {
+        free(helper);
+        return error;
+    }
+    error = mini_spsc_init(&helper->jobs, 1);
+    if (mini_spsc_init(&helper->done, 1) < 0) error = -ENOMEM;
     if (error == 0)
         error = -pthread_create(&helper->thread, NULL, help, helper);
     if (error < 0)

@@ -126,9 +126,9 @@ SHARD_MISTAKES = {
         "message.c",
         "        mini_smp_not_idle(here);\n"
         "        size_t count = "
-        "mini_spsc_pop_many(&lane->ring, messages, BATCH);\n",
+        "mini_spsc_pop_many(ring, messages, BATCH);\n",
         "        size_t count = "
-        "mini_spsc_pop_many(&lane->ring, messages, BATCH);\n"
+        "mini_spsc_pop_many(ring, messages, BATCH);\n"
         "        mini_smp_not_idle(here);\n"),
     "idle-then-look": (
         "smp.c", "!nothing_on_the_way(smp) ||", ""),
@@ -148,8 +148,8 @@ SHARD_MISTAKES = {
         "atomic_load(&smp->idle) != before)\n"
         "        return;"),
     "slot-in-second-look": (
-        "message.c", "executor->parks ? mini_spsc_count(ring) > 0\n"
-        "                           : ", ""),
+        "message.c", "executor->parks ? mini_spsc_count(ring) == 0\n"
+        "                            : ", ""),
     "announce-message": (
         "message.c", "mini_spsc_announce(&lane->ring.tail);", ""),
     "no-last-meeting": ("smp.c", "meet(smp, 2);", ""),
