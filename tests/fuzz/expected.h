@@ -138,9 +138,21 @@ static bool decode_path(struct expected *self, struct text target) {
     return true;
 }
 
+static bool is_plain(struct text text) {
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned char c = (unsigned char)text.at[i];
+        if (c == '\r' && (i + 1 == text.length || text.at[i + 1] != '\n'))
+            return false;
+        if ((c < 32 && c != '\t' && c != '\r' && c != '\n') || c == 127)
+            return false;
+    }
+    return true;
+}
+
 static bool expect_line(struct expected *self, struct text line) {
+    bool plain = is_plain(line); /* else it is nothing at all */
     struct text method = before(&line, " ");
-    self->head = self->plain && is(method, "HEAD");
+    self->head = plain && is(method, "HEAD");
     self->get = is(method, "GET");
     if (!line.at || !is_name(method)) return false;
     struct text target = before(&line, " "), version = line;
@@ -176,17 +188,6 @@ static bool expect_field(struct expected *self, struct text line) {
     if (is_word(name, "connection")) expect_connection(self, value);
     if (is_word(name, "range")) self->range = value;
     if (is_word(name, "if-range")) self->if_range = true;
-    return true;
-}
-
-static bool is_plain(struct text text) {
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        if (c == '\r' && (i + 1 == text.length || text.at[i + 1] != '\n'))
-            return false;
-        if ((c < 32 && c != '\t' && c != '\r' && c != '\n') || c == 127)
-            return false;
-    }
     return true;
 }
 
