@@ -311,7 +311,6 @@ static bool must_copy(struct mini_io *operation, long result) {
 
 static void complete(struct mini_io_shard *io, struct mini_io *operation,
     struct io_uring_cqe *cqe) {
-    bool more = cqe->flags & IORING_CQE_F_MORE;
     bool again = operation->armed && cqe->res >= 0;
     if (cqe->flags & IORING_CQE_F_BUFFER) take_buffer(io, operation, cqe);
     if (operation->op == MINI_OP_SEND_ZC && !is_sent(operation, cqe)) return;
@@ -329,7 +328,7 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
     else if (not_ready)
         wait_until_ready(io, operation);
     else
-        mini_io_complete(operation, result, more);
+        mini_io_complete(operation, result, cqe->flags & IORING_CQE_F_MORE);
 }
 
 static unsigned reap(struct mini_io_shard *io) {

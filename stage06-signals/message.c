@@ -28,6 +28,7 @@ static unsigned take_in(struct mini_executor *executor) {
         if (executor->parks ? mini_spsc_count(ring) == 0
                             : !mini_spsc_holds(ring, &ring->head))
             continue;
+        mini_park_end(executor); /* it need not be rung from now on */
         mini_smp_look(executor); /* news first */
         if (here->is_quiet) atomic_fetch_sub(&here->smp->quiet, 1);
         here->is_quiet = false; /* it may have tasks again */

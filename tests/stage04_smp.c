@@ -1706,7 +1706,21 @@ static void g4_7_a_sleeping_shard_is_rung_once(void **state) {
     }
 }
 
-/* A shard that is awake is not rung. */
+/* The same, as if it was awake until then: who sends something does not ring. */
+static void stop_there_awake(void) {
+    atomic_store(&mini_self->parker.sleeping, false);
+    stop_there();
+    atomic_store(&mini_self->parker.sleeping, true);
+}
+
+static long stop_awake(void *argument) {
+    (void)argument;
+    before_sleep = stop_there_awake;
+    return 0;
+}
+
+/* A shard that is awake is not rung: nor one that was about to sleep, and has
+ * found something in its second look. */
 static long keep_busy(void *argument) {
     (void)argument;
     gate_open(&is_busy);
@@ -1719,11 +1733,13 @@ static MINI_POLL(ring_nobody) {
     struct kit *self = MINI_SELF(struct kit);
 
     MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, stop_awake, NULL));
+    gate_pass(&is_parked);
     self->pending = mini_submit_to(&self->call, 1, keep_busy, NULL);
     mini_drive(self->pending, cx);
-    MINI_AWAIT(mini_yield(&self->yield));
     for (self->i = 0; self->i < 300; self->i++)
         MINI_AWAIT(mini_yield(&self->yield));
+    gate_open(&may_go_on);
     gate_pass(&is_busy);
     self->n = (long)mini_stats()->rings;
     call_flock(futures, cx);
