@@ -28,6 +28,8 @@ static struct mini_test_fault fault; /* what has failed */
 static atomic_int threads; /* of the runtime's, not joined yet */
 
 void (*mini_test_before_call)(const char *call);
+atomic_long mini_test_ring_calls;
+atomic_llong mini_test_longest_wait;
 
 void (*mini_test_completion)(void *operation, int *result, uint32_t *flags);
 int mini_test_unknown = -1;

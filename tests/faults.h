@@ -17,6 +17,8 @@
 
 #include "harness.h"
 
+#include <stdatomic.h>
+
 /** What was made to fail. */
 struct mini_test_fault {
     const char *call; /**< its name, or NULL: none was left to fail */
@@ -54,6 +56,12 @@ extern void (*mini_test_completion)(
 /** An operation that the ring says it does not know when it is asked what it
  * knows; below 0: it says how it is. */
 extern int mini_test_unknown;
+
+/** Calls of the runtime's that may enter the kernel for the ring, so far. */
+extern atomic_long mini_test_ring_calls;
+
+/** The longest time, in ns, that one of them was to wait; but not for ever. */
+extern atomic_llong mini_test_longest_wait;
 
 /** For the harness: says which call had failed, if a test ends meanwhile. */
 void mini_test_show_fault(void (*say)(const char *text));

@@ -147,6 +147,7 @@ int __wrap_io_uring_submit(struct io_uring *ring);
 int __wrap_io_uring_submit(struct io_uring *ring) {
     int error = MUST_FAIL("io_uring_submit", EINTR, EAGAIN, EBUSY);
 
+    mini_test_ring_calls++;
     spoil(&ring->sq);
     return error ? -error : show(ring, io_uring_submit(ring));
 }
@@ -156,6 +157,7 @@ int __wrap_io_uring_submit_and_get_events(struct io_uring *ring) {
     int error =
         MUST_FAIL("io_uring_submit_and_get_events", EINTR, EAGAIN, EBUSY);
 
+    mini_test_ring_calls++;
     spoil(&ring->sq);
     return error ? -error : show(ring, io_uring_submit_and_get_events(ring));
 }
@@ -168,7 +170,10 @@ int __wrap_io_uring_submit_and_wait_timeout(struct io_uring *ring,
     sigset_t *mask) {
     int error = MUST_FAIL(
         "io_uring_submit_and_wait_timeout", EINTR, EAGAIN, EBUSY, ENOMEM);
+    long long ns = limit ? limit->tv_sec * 1000000000LL + limit->tv_nsec : 0;
 
+    mini_test_ring_calls++;
+    if (ns > mini_test_longest_wait) mini_test_longest_wait = ns;
     spoil(&ring->sq);
     if (error) return -error;
     return show(
