@@ -1706,6 +1706,45 @@ static void g4_7_a_sleeping_shard_is_rung_once(void **state) {
     }
 }
 
+/* Who is woken by a message is told the time of that turn, and not what the
+ * shard read before it went to sleep. */
+static long tell_the_time(void *argument) {
+    *(uint64_t *)argument = mini_now();
+    return 0;
+}
+
+static MINI_POLL(ask_the_time) {
+    static uint64_t asked, told;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    self->pending = mini_spawn_on(
+        &self->remote, 1, mini_sleep(&self->sleep, 3600 * MINI_SECOND));
+    mini_drive(self->pending, cx); /* so that it reads the clock each turn */
+    STOP_BEFORE_SLEEP(self, 1);
+    self->n = (long)mini_stats()->rings;
+    asked = mini_clock();
+    while (mini_clock() == asked) sched_yield();
+    asked = mini_clock();
+    mini_submit_to(&self->call, 1, tell_the_time, &told);
+    mini_drive(&self->call.future, cx);
+    do /* until the turn that sends it is over */
+        MINI_AWAIT(mini_yield(&self->yield));
+    while (mini_stats()->rings == (uint64_t)self->n);
+    gate_open(&may_go_on);
+    MINI_AWAIT(&self->call.future);
+    EXPECT(told >= asked);
+    while (!drive_cancelled(self->pending, cx))
+        MINI_AWAIT(mini_yield(&self->yield));
+    MINI_END(0);
+}
+
+static void g2_1_who_is_woken_is_told_the_time_of_its_turn(void **state) {
+    (void)state;
+    assert_int_equal(run(ask_the_time, 2), 0);
+    assert_as_expected();
+}
+
 /* A shard that is awake is not rung. */
 static long keep_busy(void *argument) {
     (void)argument;
@@ -3097,6 +3136,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_6_no_run_inside_of_a_run),
     TEST(g4_7_idle_shards_sleep),
     TEST(g4_7_a_sleeping_shard_is_rung_once),
+    TEST(g2_1_who_is_woken_is_told_the_time_of_its_turn),
     TEST(g4_7_an_awake_shard_is_not_rung),
     TEST(g4_7_who_is_sent_nothing_is_not_rung),
     TEST(g4_7_the_end_wakes_all_sleepers),
