@@ -2061,6 +2061,35 @@ static void g3_6_a_wait_may_change_hands(void **state) {
     mini_channel_destroy(&channel);
 }
 
+/* Who yields for ever keeps no channel waiting. */
+static MINI_POLL(yields_beside) {
+    struct heir *self = MINI_SELF(struct heir);
+    static struct mini_channel_wait wait;
+    static int yields;
+
+    MINI_BEGIN;
+    mini_channel_recv(&wait, &channel);
+    self->task = MINI_SPAWN(struct heir, inherits, .wait = &wait);
+    MINI_AWAIT(mini_yield(&self->yield)); /* it waits */
+    EXPECT(mini_channel_try_send(&channel, number(1)) == 0);
+    for (yields = 0; yields < 1000 && self->task->state != MINI_ENDED; yields++)
+        MINI_AWAIT(mini_yield(&self->yield));
+    EXPECT(self->task->state == MINI_ENDED && wait.item == number(1));
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    MINI_END(0);
+}
+
+static void g1_2_yielding_does_not_stop_channels(void **state) {
+    struct heir main;
+
+    (void)state;
+    channel_init(1);
+    assert_int_equal(
+        mini_run(MINI_CALL(struct heir, &main, yields_beside), NULL), 0);
+    assert_as_expected();
+    mini_channel_destroy(&channel);
+}
+
 /* ---- what can never come, and what may come from outside ------------------- */
 
 /* A wait at a channel may be ended by another thread: no dead-lock. One that
@@ -2318,6 +2347,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g3_7_timeout_of_a_recv_in_virtual_time),
     TEST_WITH_HOOK(g2_2_virtual_time_does_not_jump_without_a_deadline),
     TEST(g3_6_a_wait_may_change_hands),
+    TEST(g1_2_yielding_does_not_stop_channels),
     TEST(g1_5_a_cancelled_wait_is_nothing_to_wait_for),
     TEST_WITH_HOOK(g1_5_a_wait_at_a_channel_is_no_deadlock),
     TEST(g3_2_two_tasks_at_one_end_are_a_panic),

@@ -471,7 +471,8 @@ static mini_poll beside_script(
     struct script *self = MINI_SELF(struct script);
 
     MINI_BEGIN;
-    self->task[0] = background(wait_for(&self->wait, second_signal, 0));
+    self->task[0] = background(mini_timeout(
+        &self->timeout, wait_for(&self->wait, second_signal, 0), HOUR));
     SETTLE(self);
     send_self(first_signal);
     send_self(second_signal); /* no turn has seen the first */
