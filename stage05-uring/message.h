@@ -10,9 +10,8 @@
  *   the turn the outbox goes into the pair's ring, which is announced once, and
  *   the other shard is rung if it sleeps. What finds the ring full stays
  *   in the outbox until the next turn.
- * - Every turn begins by taking in what has come. So a shard whose rings out
- *   are full still empties its rings in, and no cycle of full rings can stand
- *   still.
+ * - Every turn takes in what has come. So a shard whose rings out are full still
+ *   empties its rings in, and no cycle of full rings can stand still.
  *
  * Source: Seastar's smp_message_queue; the node in the caller's frame is ours.
  *

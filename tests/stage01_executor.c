@@ -416,6 +416,27 @@ static void g1_1_join_waits_until_the_end(void **state) {
     assert_string_equal(trace, "- a4 b4 ");
 }
 
+/* Who polled it last is who is woken. */
+static MINI_POLL(passes_a_join_on) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    self->task = spawn_watch('a', &self->probes[0].future);
+    mini_join(&self->join, self->task);
+    if (mini_drive(&self->join.future, cx)) MINI_RETURN(-1);
+    self->tasks[0] = spawn_watch('b', &self->join.future);
+    MINI_AWAIT(settle(&self->settle));
+    finish(&self->probes[0], 4);
+    MINI_AWAIT(settle(&self->settle));
+    MINI_AWAIT(mini_join(&self->joins[0], self->tasks[0]));
+    MINI_END(MINI_RESULT);
+}
+
+static void g1_1_a_join_may_change_hands(void **state) {
+    (void)state;
+    assert_int_equal(play(passes_a_join_on), 4);
+    assert_string_equal(trace, "a4 b4 ");
+}
+
 /* The frames' memory: "a block freed is the next one given out". */
 static MINI_POLL(reuses_memory) {
     struct scene *self = MINI_SELF(struct scene);
@@ -843,6 +864,26 @@ static void g1_2_a_large_wait_is_not_overtaken(void **state) {
     (void)state;
     assert_int_equal(play(wants_much), 0);
     assert_string_equal(trace, "- a0 - b0 c0 u1 d0 e0 fx ");
+}
+
+/* Who asks for nothing is served when it is first, with nothing left as well.
+ */
+static MINI_POLL(waits_for_nothing) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    spawn_taker('a', &self->semaphore, 1);
+    spawn_taker('b', &self->semaphore, 0);
+    MINI_AWAIT(settle(&self->settle));
+    note("- ");
+    mini_semaphore_signal(&self->semaphore, 1);
+    MINI_AWAIT(settle(&self->settle));
+    MINI_END((long)self->semaphore.units);
+}
+
+static void g1_2_who_wants_nothing_waits_for_those_before_alone(void **state) {
+    (void)state;
+    assert_int_equal(play(waits_for_nothing), 0);
+    assert_string_equal(trace, seed ? trace : "- a0 b0 ");
 }
 
 static MINI_POLL(waits_for_an_event) {
@@ -1910,6 +1951,27 @@ static void g1_10_only_refusals_count(void **state) {
     assert_int_equal(play(fails_often), 2);
 }
 
+/* Nor does a cancelled one hold the thread that is answered with other errors:
+ * a peer that is gone, a run that stops. */
+static MINI_POLL(fails_when_cancelled) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    mini_cancel(cx.task);
+    MINI_AWAIT(mini_yield(&self->yield));
+    self->count = (long)mini_stats()->polls;
+    for (self->i = 0; self->i < 1000; self->i++) {
+        self->values[0] = MINI_FUTURE(value_poll, "value");
+        self->values[0].result = self->i % 2 ? -EPIPE : -ESHUTDOWN;
+        MINI_AWAIT(&self->values[0]);
+    }
+    MINI_END((long)mini_stats()->polls - self->count);
+}
+
+static void g1_10_whatever_fails_is_a_refusal(void **state) {
+    (void)state;
+    assert_in_range(play(fails_when_cancelled), 5, 500);
+}
+
 /* As many refusals as one poll may have do not put off clean-up. */
 static MINI_POLL(shields_after_refusals) {
     struct scene *self = MINI_SELF(struct scene);
@@ -2058,6 +2120,28 @@ static void g1_11_the_slab_gives_null_and_goes_on(void **state) {
         memset(block, 1, sizes[i]);
         mini_slab_destroy(&slab);
     }
+}
+
+/* What is left of a chunk is still there when there is no new one. */
+static void g1_11_a_chunk_that_fails_takes_no_other_away(void **state) {
+    static struct mini_slab slab;
+    char *small[2];
+
+    (void)state;
+    mini_slab_init(&slab);
+    small[0] = mini_slab_alloc(&slab, 1);
+    assert_non_null(small[0]);
+    mini_test_fail_alloc_after(0);
+    for (int i = 0; !mini_test_alloc_failed(); i++) {
+        assert_in_range(i, 0, 1000);
+        void *large = mini_slab_alloc(&slab, MINI_SLAB_MAX);
+        assert_true(mini_test_alloc_failed() == !large);
+    }
+    small[1] = mini_slab_alloc(&slab, 1);
+    assert_non_null(small[1]);
+    memset(small[1], 1, MINI_SLAB_STEP);
+    assert_ptr_not_equal(small[0], small[1]);
+    mini_slab_destroy(&slab);
 }
 
 /* Later stages open some to begin with: all or none. */
@@ -2374,6 +2458,7 @@ static void (*const in_any_order[])(void **) = {
     g1_1_async_functions_nest,
     g1_1_join_gets_the_result,
     g1_1_join_waits_until_the_end,
+    g1_1_a_join_may_change_hands,
     g1_1_a_tasks_memory_goes_when_it_ends,
     g1_1_the_frame_is_copied,
     g1_1_a_task_in_its_callers_memory,
@@ -2404,6 +2489,7 @@ static void (*const in_any_order[])(void **) = {
     g1_10_clean_up_is_awaited,
     g1_10_who_is_refused_too_often_yields,
     g1_10_only_refusals_count,
+    g1_10_whatever_fails_is_a_refusal,
     g1_10_clean_up_without_hope_is_given_up,
     g1_12_frames_of_all_sizes,
     g1_8_who_ends_as_cancelled_wins_too,
@@ -2429,6 +2515,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_1_a_ready_future_is_no_wait),
     cmocka_unit_test(g1_1_join_gets_the_result),
     cmocka_unit_test(g1_1_join_waits_until_the_end),
+    cmocka_unit_test(g1_1_a_join_may_change_hands),
     cmocka_unit_test(g1_1_a_tasks_memory_goes_when_it_ends),
     cmocka_unit_test(g1_1_detached_tasks_do_not_pile_up),
     cmocka_unit_test(g1_1_the_frame_is_copied),
@@ -2447,6 +2534,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_2_a_turn_has_an_end),
     cmocka_unit_test(g1_2_semaphore_serves_in_order),
     cmocka_unit_test(g1_2_a_large_wait_is_not_overtaken),
+    cmocka_unit_test(g1_2_who_wants_nothing_waits_for_those_before_alone),
     cmocka_unit_test(g1_2_an_event_wakes_all_in_order),
     cmocka_unit_test(g1_1_who_was_served_keeps_what_it_got),
     cmocka_unit_test(g1_3_woken_often_polled_once),
@@ -2481,12 +2569,14 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_10_who_ignores_cancel_is_named),
     cmocka_unit_test(g1_10_who_is_refused_too_often_yields),
     cmocka_unit_test(g1_10_only_refusals_count),
+    cmocka_unit_test(g1_10_whatever_fails_is_a_refusal),
     cmocka_unit_test(g1_10_shielded_work_is_not_put_off),
     cmocka_unit_test(g1_10_clean_up_without_hope_is_given_up),
     cmocka_unit_test(g1_10_a_main_without_hope_is_given_up),
     cmocka_unit_test(g1_10_a_crowd_is_not_blamed),
     cmocka_unit_test(g1_11_any_allocation_may_fail),
     cmocka_unit_test(g1_11_the_slab_gives_null_and_goes_on),
+    cmocka_unit_test(g1_11_a_chunk_that_fails_takes_no_other_away),
     cmocka_unit_test(g1_11_a_frame_of_4_gib_is_too_large),
     cmocka_unit_test(g1_11_any_descriptor_may_be_missing),
     cmocka_unit_test(g1_11_any_system_call_may_fail),

@@ -337,6 +337,26 @@ static void g2_2_virtual_sleep_is_exact(void **state) {
     assert_int_equal(play(sleeps_exactly), 0);
 }
 
+/* What is past is no reason to keep the thread: it takes a turn. */
+static MINI_POLL(sleeps_until_the_past) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 10; self->i++) {
+        self->stats = *mini_stats();
+        self->now = self->i % 2 ? mini_now() : 0;
+        MINI_AWAIT(mini_sleep_until(&self->sleep, self->now));
+        self->count += (long)(mini_stats()->turns - self->stats.turns);
+    }
+    MINI_END(self->count);
+}
+
+static void g2_2_what_is_past_takes_a_turn(void **state) {
+    (void)state;
+    assert_int_equal(play(sleeps_until_the_past), 10);
+    /* in real time now is seldom a tick: those five wait for the next */
+    assert_in_range(play_in_real_time(sleeps_until_the_past), 10, 30);
+}
+
 static MINI_POLL(works_while_one_sleeps) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
@@ -1573,6 +1593,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_1_a_wait_that_fails_is_not_the_end_of_it),
     cmocka_unit_test(g2_1_woken_early_it_sleeps_on),
     cmocka_unit_test(g2_2_virtual_sleep_is_exact),
+    cmocka_unit_test(g2_2_what_is_past_takes_a_turn),
     cmocka_unit_test(g2_2_virtual_time_waits_for_work),
     cmocka_unit_test(g2_2_time_is_read_once_a_turn),
     cmocka_unit_test(g2_2_what_is_left_until_then),

@@ -1969,6 +1969,127 @@ static void g3_7_timeout_of_a_recv_in_virtual_time(void **state) {
     mini_channel_destroy(&channel);
 }
 
+/* But to wait for it takes no virtual time: only a deadline does. */
+static void send_at_last(void) {
+    EXPECT(mini_channel_try_send(&channel, number(7)) == 0);
+}
+
+static void ring_for_nothing(void) {
+    mini_bell_ring(&mini_self->parker.bell); /* it has slept by then, once */
+    before_sleep = send_at_last;
+}
+
+static MINI_POLL(timeless) {
+    struct in_time *self = MINI_SELF(struct in_time);
+
+    MINI_BEGIN;
+    before_sleep = ring_for_nothing;
+    MINI_AWAIT(mini_channel_recv(&self->recv, &channel));
+    EXPECT(MINI_RESULT == 0 && self->recv.item == number(7));
+    EXPECT(mini_stats()->waits == 2);
+    EXPECT(mini_now() == 0);
+    MINI_END(0);
+}
+
+static void g2_2_virtual_time_does_not_jump_without_a_deadline(void **state) {
+    struct mini_options options = mini_defaults;
+    struct in_time main;
+
+    (void)state;
+    options.virtual_clock = true;
+    channel_init(1);
+    assert_int_equal(
+        mini_run(MINI_CALL(struct in_time, &main, timeless), &options), 0);
+    assert_as_expected();
+    mini_channel_destroy(&channel);
+}
+
+/* Who polled it last is who is woken. */
+struct heir {
+    struct mini_future future;
+    struct mini_channel_wait *wait;
+    struct mini_join join;
+    struct mini_task *task;
+    struct mini_yield yield;
+};
+
+static MINI_POLL(inherits) {
+    struct heir *self = MINI_SELF(struct heir);
+
+    MINI_BEGIN;
+    MINI_AWAIT(&self->wait->future);
+    MINI_END(MINI_RESULT);
+}
+
+static MINI_POLL(bequeaths) {
+    struct heir *self = MINI_SELF(struct heir);
+    static struct mini_channel_wait wait;
+    void *item = NULL;
+
+    MINI_BEGIN;
+    EXPECT(!mini_drive(mini_channel_recv(&wait, &channel), cx));
+    self->task = MINI_SPAWN(struct heir, inherits, .wait = &wait);
+    MINI_AWAIT(mini_yield(&self->yield)); /* it waits */
+    EXPECT(mini_channel_try_send(&channel, number(1)) == 0);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    EXPECT(MINI_RESULT == 0 && wait.item == number(1));
+    EXPECT(mini_channel_try_send(&channel, number(2)) == 0);
+    EXPECT(!mini_drive(mini_channel_send(&wait, &channel, number(3)), cx));
+    self->task = MINI_SPAWN(struct heir, inherits, .wait = &wait);
+    MINI_AWAIT(mini_yield(&self->yield));
+    EXPECT(mini_channel_try_recv(&channel, &item) == 0 && item == number(2));
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    EXPECT(MINI_RESULT == 0);
+    EXPECT(mini_channel_try_recv(&channel, &item) == 0 && item == number(3));
+    EXPECT(!mini_drive(mini_channel_recv(&wait, &channel), cx));
+    self->task = MINI_SPAWN(struct heir, inherits, .wait = &wait);
+    MINI_AWAIT(mini_yield(&self->yield));
+    mini_channel_close(&channel);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    EXPECT(MINI_RESULT == -EPIPE);
+    MINI_END(0);
+}
+
+static void g3_6_a_wait_may_change_hands(void **state) {
+    struct heir main;
+
+    (void)state;
+    channel_init(1);
+    assert_int_equal(
+        mini_run(MINI_CALL(struct heir, &main, bequeaths), NULL), 0);
+    assert_as_expected();
+    mini_channel_destroy(&channel);
+}
+
+/* Who yields for ever keeps no channel waiting. */
+static MINI_POLL(yields_beside) {
+    struct heir *self = MINI_SELF(struct heir);
+    static struct mini_channel_wait wait;
+    static int yields;
+
+    MINI_BEGIN;
+    mini_channel_recv(&wait, &channel);
+    self->task = MINI_SPAWN(struct heir, inherits, .wait = &wait);
+    MINI_AWAIT(mini_yield(&self->yield)); /* it waits */
+    EXPECT(mini_channel_try_send(&channel, number(1)) == 0);
+    for (yields = 0; yields < 1000 && self->task->state != MINI_ENDED; yields++)
+        MINI_AWAIT(mini_yield(&self->yield));
+    EXPECT(self->task->state == MINI_ENDED && wait.item == number(1));
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    MINI_END(0);
+}
+
+static void g1_2_yielding_does_not_stop_channels(void **state) {
+    struct heir main;
+
+    (void)state;
+    channel_init(1);
+    assert_int_equal(
+        mini_run(MINI_CALL(struct heir, &main, yields_beside), NULL), 0);
+    assert_as_expected();
+    mini_channel_destroy(&channel);
+}
+
 /* ---- what can never come, and what may come from outside ------------------- */
 
 /* A wait at a channel may be ended by another thread: no dead-lock. One that
@@ -2224,6 +2345,9 @@ static const struct CMUnitTest tests[] = {
     TEST(g3_7_the_end_of_a_run_leaves_no_wait_behind),
     TEST(g3_7_select_over_two_channels),
     TEST(g3_7_timeout_of_a_recv_in_virtual_time),
+    TEST_WITH_HOOK(g2_2_virtual_time_does_not_jump_without_a_deadline),
+    TEST(g3_6_a_wait_may_change_hands),
+    TEST(g1_2_yielding_does_not_stop_channels),
     TEST(g1_5_a_cancelled_wait_is_nothing_to_wait_for),
     TEST_WITH_HOOK(g1_5_a_wait_at_a_channel_is_no_deadlock),
     TEST(g3_2_two_tasks_at_one_end_are_a_panic),

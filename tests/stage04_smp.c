@@ -1706,6 +1706,45 @@ static void g4_7_a_sleeping_shard_is_rung_once(void **state) {
     }
 }
 
+/* Who is woken by a message is told the time of that turn, and not what the
+ * shard read before it went to sleep. */
+static long tell_the_time(void *argument) {
+    *(uint64_t *)argument = mini_now();
+    return 0;
+}
+
+static MINI_POLL(ask_the_time) {
+    static uint64_t asked, told;
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    self->pending = mini_spawn_on(
+        &self->remote, 1, mini_sleep(&self->sleep, 3600 * MINI_SECOND));
+    mini_drive(self->pending, cx); /* so that it reads the clock each turn */
+    STOP_BEFORE_SLEEP(self, 1);
+    self->n = (long)mini_stats()->rings;
+    asked = mini_clock();
+    while (mini_clock() == asked) sched_yield();
+    asked = mini_clock();
+    mini_submit_to(&self->call, 1, tell_the_time, &told);
+    mini_drive(&self->call.future, cx);
+    do /* until the turn that sends it is over */
+        MINI_AWAIT(mini_yield(&self->yield));
+    while (mini_stats()->rings == (uint64_t)self->n);
+    gate_open(&may_go_on);
+    MINI_AWAIT(&self->call.future);
+    EXPECT(told >= asked);
+    while (!drive_cancelled(self->pending, cx))
+        MINI_AWAIT(mini_yield(&self->yield));
+    MINI_END(0);
+}
+
+static void g2_1_who_is_woken_is_told_the_time_of_its_turn(void **state) {
+    (void)state;
+    assert_int_equal(run(ask_the_time, 2), 0);
+    assert_as_expected();
+}
+
 /* The same, as if it was awake until then: who sends something does not ring. */
 static void stop_there_awake(void) {
     atomic_store(&mini_self->parker.sleeping, false);
@@ -1963,8 +2002,10 @@ static long by_shard(void *argument) {
 
 /* Not commutative: tells the order. On the shard that asked. */
 static unsigned reducer;
+static long reductions;
 
 static long append(long so_far, long next) {
+    reductions++;
     EXPECT(mini_this_shard() == reducer);
     EXPECT(next >= 0); /* an error is none of its business */
     return 10 * so_far + next;
@@ -1975,6 +2016,7 @@ static MINI_POLL(fold) {
     static long errors[][4] = {{0, 0, 0, 0}, {5, 6, 7, 8}, {0, -EIO, -EPERM, 0},
         {-EIO, 1, 1, -EPERM}, {1, 1, 1, -EPERM}, {LONG_MIN, 1, -1, 1}};
     static const long first_errors[] = {0, 0, -EIO, -EIO, -EPERM, LONG_MIN};
+    static const long before_them[] = {4, 4, 1, 0, 3, 0};
     static long three = 3;
     struct kit *self = MINI_SELF(struct kit);
 
@@ -1990,12 +2032,14 @@ static MINI_POLL(fold) {
         MINI_AWAIT(
             mini_submit_all(&self->broadcast, by_shard, errors[self->i]));
         EXPECT(MINI_RESULT == first_errors[self->i]);
+        reductions = 0;
         MINI_AWAIT(mini_map_reduce(
             &self->broadcast, by_shard, errors[self->i], append, 0));
         EXPECT(MINI_RESULT ==
             (self->i == 0          ? 0
                     : self->i == 1 ? 5678
                                    : first_errors[self->i]));
+        EXPECT(reductions == before_them[self->i]);
     }
     EXPECT(calls == 8 + 8 * (long)LENGTH(first_errors));
     MINI_END(0);
@@ -3113,6 +3157,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_6_no_run_inside_of_a_run),
     TEST(g4_7_idle_shards_sleep),
     TEST(g4_7_a_sleeping_shard_is_rung_once),
+    TEST(g2_1_who_is_woken_is_told_the_time_of_its_turn),
     TEST(g4_7_an_awake_shard_is_not_rung),
     TEST(g4_7_who_is_sent_nothing_is_not_rung),
     TEST(g4_7_the_end_wakes_all_sleepers),

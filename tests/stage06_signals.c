@@ -465,6 +465,75 @@ static void g6_1_who_waits_gets_the_signals_of_his_set_only(void **state) {
     assert_good(sets);
 }
 
+/* Of two that come at once, one of which ends the run, the other comes, too. */
+static mini_poll beside_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    self->task[0] = background(mini_timeout(
+        &self->timeout, wait_for(&self->wait, second_signal, 0), HOUR));
+    SETTLE(self);
+    send_self(first_signal);
+    send_self(second_signal); /* no turn has seen the first */
+    MINI_AWAIT_SHIELDED(mini_join(&self->join, self->task[0]));
+    NOTE(MINI_RESULT);
+    NOTE(cx.cancel);
+    MINI_END(0);
+}
+
+static void beside(void) {
+    static const int pairs[][2] = {
+        {SIGHUP, SIGUSR2}, {SIGTERM, SIGCHLD}, {SIGTERM, SIGUSR2}};
+
+    for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+        struct script self = {
+            .future = MINI_FUTURE(beside_script, "beside_script")};
+
+        first_signal = pairs[i][0];
+        second_signal = pairs[i][1];
+        check_equal(run(&self.future, virtual_clock()), 0);
+        check_noted(second_signal, true);
+    }
+}
+
+static void g6_1_what_comes_beside_an_ending_one_comes_too(void **state) {
+    (void)state;
+    assert_good(beside);
+}
+
+/* The second look before a sleep may find a signal, which is no task yet: the
+ * shard stays awake for it all the same, and does not ring itself. */
+static void signal_before_sleep(void) {
+    mini_park_hook = NULL;
+    send_self(SIGUSR2);
+}
+
+static mini_poll second_look_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    mini_park_hook = signal_before_sleep;
+    STEP(wait_for(&self->wait, SIGUSR2, 0));
+    NOTE(mini_stats()->rings);
+    MINI_END(0);
+}
+
+static void second_look(void) {
+    struct script self = {
+        .future = MINI_FUTURE(second_look_script, "second_look_script")};
+
+    check_equal(run(&self.future, real_clock()), 0);
+    check_noted(SIGUSR2, 0);
+}
+
+static void g3_5_a_second_look_that_finds_a_signal_is_awake(void **state) {
+    (void)state;
+    shards = 1;
+    assert_good(second_look);
+}
+
 static mini_poll all_signals_script(
     struct mini_future *future, struct mini_context cx) {
     struct script *self = MINI_SELF(struct script);
@@ -1965,6 +2034,37 @@ static void g6_5_sigusr1_prints_the_tasks_of_all_shards(void **state) {
     }
 }
 
+/* It does so as well when somebody waits for it. */
+static mini_poll waits_for_dump(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    self->task[0] = background(wait_for(&self->wait, SIGUSR1, 0));
+    SETTLE(self);
+    send_self(SIGUSR1);
+    STEP(mini_join(&self->join, self->task[0]));
+    SETTLE(self);
+    MINI_END(0);
+}
+
+static void dump_for_a_waiter(void) {
+    struct script self = {
+        .future = MINI_FUTURE(waits_for_dump, "waits_for_dump")};
+
+    check_equal(run(&self.future, virtual_clock()), 0);
+    check_noted(SIGUSR1);
+}
+
+static void g6_5_sigusr1_prints_also_for_who_waits_for_it(void **state) {
+    static char text[4096];
+
+    (void)state;
+    assert_good_saying(dump_for_a_waiter, text, sizeof text);
+    assert_int_equal(occurrences(text, "shard 0: "), 1);
+    assert_int_equal(occurrences(text, "main > waits_for_dump"), 1);
+}
+
 /* Nobody waits for it: it prints, and changes nothing. */
 static mini_poll unasked_script(
     struct mini_future *future, struct mini_context cx) {
@@ -2491,6 +2591,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_a_signal_from_another_process),
     cmocka_unit_test(g6_1_a_signal_waits_for_who_will_wait_for_it),
     cmocka_unit_test(g6_1_who_waits_gets_the_signals_of_his_set_only),
+    cmocka_unit_test(g6_1_what_comes_beside_an_ending_one_comes_too),
+    cmocka_unit_test(g3_5_a_second_look_that_finds_a_signal_is_awake),
     cmocka_unit_test(g6_1_any_signal_can_be_waited_for),
     cmocka_unit_test(g6_1_signals_nobody_waits_for_are_left_alone),
     cmocka_unit_test(g6_1_other_threads_are_not_interrupted),
@@ -2520,6 +2622,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_4_writing_to_a_closed_peer_is_epipe),
     cmocka_unit_test(g6_4_after_the_run_sigpipe_is_as_before),
     cmocka_unit_test(g6_5_sigusr1_prints_the_tasks_of_all_shards),
+    cmocka_unit_test(g6_5_sigusr1_prints_also_for_who_waits_for_it),
     cmocka_unit_test(g6_5_a_dump_disturbs_nobody),
     cmocka_unit_test(g6_5_dumps_that_are_asked_for_at_once),
     cmocka_unit_test(g6_6_masks_and_dispositions_are_as_before),

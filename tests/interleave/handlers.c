@@ -24,8 +24,8 @@ static int model_sigaction(
 
 const struct mini_options mini_defaults = {.shards = 1};
 const struct mini_poller *const mini_pollers[] = {
-    &mini_inbox_poller,
     &mini_timer_poller,
+    &mini_inbox_poller,
     &mini_channel_poller,
     &mini_park_poller,
     &mini_task_poller,
