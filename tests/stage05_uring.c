@@ -2837,6 +2837,39 @@ static void g5_2_a_stream_takes_just_as_much(void **state) {
     check(exact);
 }
 
+/* One is always left: what was given out makes room for what comes. */
+static mini_poll never_empty_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    mini_accept_stream(&s->stream, s->fd[0]);
+    connect_peers(self, 1);
+    for (; s->i < 300; s->i++) {
+        connect_peers(self, 1);
+        /* with multishot, for as long as it takes more */
+        while (s->stream.io.active && s->stream.io.done < 2) A_TURN(s);
+        MINI_AWAIT(mini_accept_next(&s->stream));
+        s->sum += is_connection_of(self, s->i, MINI_RESULT);
+        if (MINI_RESULT >= 0) close((int)MINI_RESULT);
+    }
+    NOTE(s->stream.room <= 2 * MINI_STREAM_HIGH);
+    STEP(mini_accept_end(&s->stream));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(s->sum);
+}
+
+static void g5_7_a_stream_that_is_never_empty_does_not_grow(void **state) {
+    static struct queue self;
+
+    (void)state;
+    make_queue(&self, never_empty_script, false);
+    check_equal(run(&self.script.future, real_clock(1)), 300);
+    assert_notes(1, 0);
+    free_queue(&self);
+}
+
 /* What the stream has taken is closed at its end; the rest stays with the
  * listening socket. Peers see the one as an end or a reset, the other not. */
 static mini_poll stream_end_script(
@@ -10064,6 +10097,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_10_one_accept_takes_many_connections),
     cmocka_unit_test(g5_2_a_stream_at_its_high_water_mark_takes_no_more),
     cmocka_unit_test(g5_2_a_stream_takes_just_as_much),
+    cmocka_unit_test(g5_7_a_stream_that_is_never_empty_does_not_grow),
     cmocka_unit_test(g5_2_the_end_of_a_stream_closes_what_it_has_taken),
     cmocka_unit_test(g5_2_a_stream_that_was_ended_can_go_on),
     cmocka_unit_test(g5_2_a_cancelled_wait_leaves_connections_in_the_stream),
