@@ -3922,6 +3922,32 @@ static void g5_5_a_server_out_of_descriptors_waits_and_goes_on(void **state) {
     cramped(MINI_ACCEPT_REUSEPORT, 1);
 }
 
+/* A cancel that finds it waiting for descriptors is its end, not their lack. */
+static mini_poll shortage_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct rlimit files;
+
+    MINI_BEGIN;
+    self->address = loopback(server_port);
+    self->fd[0] = raw_connect(&self->address);
+    allow_files(0, &files);
+    for (; self->i < 50; self->i++) A_TURN(self);
+    setrlimit(RLIMIT_NOFILE, &files);
+    reset(self->fd[0]);
+    MINI_END(0);
+}
+
+static void g5_5_a_server_that_waits_for_descriptors_is_cancelled(
+    void **state) {
+    struct script body = MINI_FRAME(struct script, shortage_body, .i = 0);
+    struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+    (void)state;
+    check_equal(run(&self.future, virtual_clock()), 0);
+    assert_notes(-ECANCELED);
+}
+
 /* ---- G5.9: bad peers ---------------------------------------------------- */
 
 struct bad_peers {
@@ -10310,6 +10336,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_7_a_server_that_never_began_leaves_no_listener),
     cmocka_unit_test(g5_5_accept_without_descriptors_is_emfile_and_goes_on),
     cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
+    cmocka_unit_test(g5_5_a_server_that_waits_for_descriptors_is_cancelled),
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
     cmocka_unit_test(g5_10_enters_are_counted),
