@@ -61,7 +61,7 @@ static void accepted(struct mini_io *io, long result) {
     } else if (result < 0 && result != -ECANCELED) {
         io->error = result;
     }
-    tell(io, MINI_STREAM_HIGH);
+    tell(io, MINI_STREAM_HIGH - stream->first); /* or FDS would grow */
 }
 
 static MINI_POLL(accept_poll) {

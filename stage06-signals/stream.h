@@ -23,7 +23,7 @@
 
 #include "lease.h"
 
-/** Connections that wait in a stream before it stops taking more. */
+/** Connections that a stream takes before it stops until they are used up. */
 #define MINI_STREAM_HIGH 64
 /** Buffers that wait in a stream before it stops receiving more. */
 #define MINI_STREAM_HIGH_BUFFERS 8

@@ -1402,6 +1402,21 @@ static void g5_1_listen_and_its_errors(void **state) {
     close(fd);
 }
 
+/* Two sockets of one number would have each other's datagrams. */
+static void g5_1_datagrams_of_a_port_have_one_owner(void **state) {
+    int fd = mini_bind(NULL, 0, SOCK_DGRAM, false);
+
+    (void)state;
+    check(fd >= 0);
+    unsigned port = (unsigned)mini_port_of(fd);
+
+    check_equal(mini_bind(NULL, port, SOCK_DGRAM, false), -EADDRINUSE);
+    close(fd);
+    fd = mini_bind(NULL, port, SOCK_DGRAM, false); /* free again */
+    check(fd >= 0);
+    close(fd);
+}
+
 #ifdef __GLIBC__
 /* Its first address is not this machine's: that of another one, or of a kind
  * that it has not, as ::1 of localhost may be. tests/faults.c knows the name. */
@@ -2837,6 +2852,39 @@ static void g5_2_a_stream_takes_just_as_much(void **state) {
     check(exact);
 }
 
+/* One is always left: what was given out makes room for what comes. */
+static mini_poll never_empty_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    mini_accept_stream(&s->stream, s->fd[0]);
+    connect_peers(self, 1);
+    for (; s->i < 300; s->i++) {
+        connect_peers(self, 1);
+        /* with multishot, for as long as it takes more */
+        while (s->stream.io.active && s->stream.io.done < 2) A_TURN(s);
+        MINI_AWAIT(mini_accept_next(&s->stream));
+        s->sum += is_connection_of(self, s->i, MINI_RESULT);
+        if (MINI_RESULT >= 0) close((int)MINI_RESULT);
+    }
+    NOTE(s->stream.room <= 2 * MINI_STREAM_HIGH);
+    STEP(mini_accept_end(&s->stream));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(s->sum);
+}
+
+static void g5_7_a_stream_that_is_never_empty_does_not_grow(void **state) {
+    static struct queue self;
+
+    (void)state;
+    make_queue(&self, never_empty_script, false);
+    check_equal(run(&self.script.future, real_clock(1)), 300);
+    assert_notes(1, 0);
+    free_queue(&self);
+}
+
 /* What the stream has taken is closed at its end; the rest stays with the
  * listening socket. Peers see the one as an end or a reset, the other not. */
 static mini_poll stream_end_script(
@@ -2949,6 +2997,74 @@ static void g5_2_a_cancelled_wait_leaves_connections_in_the_stream(
     check_equal(run(&self.script.future, real_clock(1)), 200);
     assert_notes(1, 0, 0);
     free_queue(&self);
+}
+
+/* Also from who is there already: it is for who asks next. */
+static mini_poll stream_kept_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct queue *self = MINI_SELF(struct queue);
+    struct script *s = &self->script;
+
+    MINI_BEGIN;
+    connect_peers(self, 1);
+    mini_accept_stream(&s->stream, s->fd[0]);
+    s->task[0] = background(mini_accept_next(&s->stream));
+    MINI_AWAIT(mini_yield(&s->yield)); /* it begins */
+    mini_cancel(s->task[0]);
+    STEP(mini_join(&s->join, s->task[0]));
+    while (s->stream.io.active && s->stream.io.done == 0) A_TURN(s);
+    s->task[0] = background(mini_accept_next(&s->stream));
+    mini_cancel(s->task[0]);
+    STEP(mini_join(&s->join, s->task[0]));
+    MINI_AWAIT(mini_timeout(
+        &s->timeout, mini_accept_next(&s->stream), 10 * MINI_SECOND));
+    NOTE(is_connection_of(self, 0, MINI_RESULT));
+    if (MINI_RESULT >= 0) close((int)MINI_RESULT);
+    STEP(mini_accept_end(&s->stream));
+    while (self->count > 0) reset(self->peer[--self->count]);
+    MINI_END(0);
+}
+
+static void g5_2_a_connection_that_is_there_stays_with_a_cancel(void **state) {
+    static struct queue self;
+
+    (void)state;
+    make_queue(&self, stream_kept_script, false);
+    check_equal(run(&self.script.future, real_clock(1)), 0);
+    assert_notes(-ECANCELED, -ECANCELED, 1, 0);
+    free_queue(&self);
+}
+
+/* Nor is an error left in it that nobody has been told. */
+static mini_poll stream_anew_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    mini_accept_stream(&self->stream, self->fd[0]);
+    self->task[0] = background(mini_accept_next(&self->stream));
+    MINI_AWAIT(mini_yield(&self->yield)); /* it begins */
+    mini_cancel(self->task[0]);
+    STEP(mini_join(&self->join, self->task[0]));
+    while (self->stream.io.active) A_TURN(self);
+    STEP(mini_accept_end(&self->stream));
+    must(listen(self->fd[0], 1) == 0, "listen");
+    self->fd[1] = raw_connect(&self->address);
+    MINI_AWAIT(mini_accept_next(&self->stream));
+    NOTE(MINI_RESULT >= 0 && close((int)MINI_RESULT) == 0);
+    STEP(mini_accept_end(&self->stream));
+    reset(self->fd[1]);
+    MINI_END(0);
+}
+
+static void g5_2_a_stream_that_was_ended_has_no_error(void **state) {
+    struct script self = MINI_FRAME(struct script, stream_anew_script, .i = 0);
+
+    (void)state;
+    self.fd[0] = bound_socket(-1, &self.address); /* does not listen yet */
+    check_equal(run(&self.future, real_clock(1)), 0);
+    close(self.fd[0]);
+    assert_notes(-ECANCELED, 0, 1, 0);
 }
 
 /* Errors are told, once for each time that it is asked; other streams go on. A
@@ -3281,6 +3397,45 @@ static void g5_5_spread_gives_each_shard_as_much(void **state) {
         check_equal(nodelay, served);
 #endif
     }
+}
+
+/* Those on their way to their shard count there, though they come at once. */
+enum { THRONG = 12 };
+struct throng {
+    struct mini_future future;
+    struct mini_io io;
+    struct server_run *run;
+    int i, fd[THRONG], load[2];
+    char shard;
+};
+
+static mini_poll throng_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct throng *self = MINI_SELF(struct throng);
+
+    MINI_BEGIN;
+    /* it has a copy */
+    memset(&self->run->options, 0, sizeof self->run->options);
+    struct sockaddr_in address = loopback(server_port);
+    for (int i = 0; i < THRONG; i++) self->fd[i] = raw_connect(&address);
+    for (; self->i < THRONG; self->i++) {
+        MINI_AWAIT(mini_recv(&self->io, self->fd[self->i], &self->shard, 1));
+        if (MINI_RESULT == 1) self->load[self->shard == 1]++;
+    }
+    for (int i = 0; i < THRONG; i++) reset(self->fd[i]);
+    NOTE(self->load[0]);
+    NOTE(self->load[1]);
+    MINI_END(0);
+}
+
+static void g5_5_spread_of_those_that_come_at_once(void **state) {
+    struct throng body = MINI_FRAME(struct throng, throng_body, .i = 0);
+    struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+    (void)state;
+    body.run = &self;
+    check_equal(run(&self.future, real_clock(2)), 0);
+    assert_notes(THRONG / 2, THRONG / 2, -ECANCELED);
 }
 
 struct elsewhere {
@@ -3765,6 +3920,32 @@ static void g5_5_a_server_out_of_descriptors_waits_and_goes_on(void **state) {
     if (shared < 0) return;
     close(shared);
     cramped(MINI_ACCEPT_REUSEPORT, 1);
+}
+
+/* A cancel that finds it waiting for descriptors is its end, not their lack. */
+static mini_poll shortage_body(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct rlimit files;
+
+    MINI_BEGIN;
+    self->address = loopback(server_port);
+    self->fd[0] = raw_connect(&self->address);
+    allow_files(0, &files);
+    for (; self->i < 50; self->i++) A_TURN(self);
+    setrlimit(RLIMIT_NOFILE, &files);
+    reset(self->fd[0]);
+    MINI_END(0);
+}
+
+static void g5_5_a_server_that_waits_for_descriptors_is_cancelled(
+    void **state) {
+    struct script body = MINI_FRAME(struct script, shortage_body, .i = 0);
+    struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+    (void)state;
+    check_equal(run(&self.future, virtual_clock()), 0);
+    assert_notes(-ECANCELED);
 }
 
 /* ---- G5.9: bad peers ---------------------------------------------------- */
@@ -5860,6 +6041,43 @@ static void g5_1_datagrams_and_whom_they_are_from(void **state) {
     each_kernel(post_by_ipv6);
 }
 
+/* Whom it goes to is noted at once: the caller's address may go before it does. */
+static mini_poll copied_post_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct post *self = MINI_SELF(struct post);
+
+    MINI_BEGIN;
+    self->address[2] = self->address[1];
+    future->child = mini_send_to(&self->out, self->fd[0], "hello", 5,
+        (struct sockaddr *)&self->address[2], self->size);
+    memset(&self->address[2], 0, sizeof self->address[2]);
+    STEP(future->child);
+    STEP(mini_timeout(
+        &self->timeout, receive_post(self, 200), 10 * MINI_SECOND));
+    NOTE(is_from(self, 0));
+    MINI_END(0);
+}
+
+static void copied_post(void) {
+    struct post self = {.future = MINI_FUTURE(copied_post_script, "copied")};
+
+    for (int i = 0; i < 2; i++) {
+        self.size = sizeof self.address[i];
+        self.fd[i] = mini_bind(NULL, 0, SOCK_DGRAM, false);
+        check(self.fd[i] >= 0);
+        getsockname(
+            self.fd[i], (struct sockaddr *)&self.address[i], &self.size);
+    }
+    check_equal(run(&self.future, real_clock(1)), 0);
+    close_pair(self.fd);
+    assert_notes(5, 5, 1);
+}
+
+static void g5_1_the_address_of_a_datagram_is_copied(void **state) {
+    (void)state;
+    each_kernel(copied_post);
+}
+
 /* Of AF_UNIX, and connected: to nobody by name, but with an address of a size
  * that none can have to nobody at all. */
 static mini_poll odd_post_script(
@@ -7853,6 +8071,39 @@ static void numbers_of_buffers(void) {
 static void g5_4_so_many_buffers_as_were_asked_for(void **state) {
     (void)state;
     each_kernel(numbers_of_buffers);
+}
+
+/* The memory of a buffer that came back serves again, before one that was never
+ * needed. */
+static mini_poll used_again_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd[0]);
+    for (; self->i < 120; self->i++) {
+        if (self->i == 20) self->held = mini_self->io->buffers->used;
+        raw_send(self->fd[1], "x", 1);
+        MINI_AWAIT(mini_recv_next(&self->stream));
+        mini_lease_return(self->stream.lease);
+    }
+    NOTE((long)(mini_self->io->buffers->used - self->held));
+    STEP(mini_recv_end(&self->stream));
+    MINI_END(0);
+}
+
+static void use_again(void) {
+    struct sink self = {.future = MINI_FUTURE(used_again_script, "again")};
+
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, few_buffers(4096, true)), 0);
+    close_pair(self.fd);
+    assert_notes(0, 0);
+}
+
+static void g5_7_a_buffer_that_came_back_is_used_again(void **state) {
+    (void)state;
+    each_kernel(use_again);
 }
 
 /* The only buffer is held by the one who waits for another. */
@@ -10124,6 +10375,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_send_all_goes_on_until_all_is_sent),
     cmocka_unit_test(g5_1_send_all_says_how_much_went_out_before_an_error),
     cmocka_unit_test(g5_1_listen_and_its_errors),
+    cmocka_unit_test(g5_1_datagrams_of_a_port_have_one_owner),
 #ifdef __GLIBC__
     cmocka_unit_test(g5_1_listens_on_the_first_address_there_is),
 #endif
@@ -10156,12 +10408,16 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_10_one_accept_takes_many_connections),
     cmocka_unit_test(g5_2_a_stream_at_its_high_water_mark_takes_no_more),
     cmocka_unit_test(g5_2_a_stream_takes_just_as_much),
+    cmocka_unit_test(g5_7_a_stream_that_is_never_empty_does_not_grow),
     cmocka_unit_test(g5_2_the_end_of_a_stream_closes_what_it_has_taken),
     cmocka_unit_test(g5_2_a_stream_that_was_ended_can_go_on),
+    cmocka_unit_test(g5_2_a_stream_that_was_ended_has_no_error),
     cmocka_unit_test(g5_2_a_cancelled_wait_leaves_connections_in_the_stream),
+    cmocka_unit_test(g5_2_a_connection_that_is_there_stays_with_a_cancel),
     cmocka_unit_test(g5_6_a_stream_without_multishot_and_its_errors),
     cmocka_unit_test(g1_11_a_stream_without_memory_goes_on),
     cmocka_unit_test(g5_5_spread_gives_each_shard_as_much),
+    cmocka_unit_test(g5_5_spread_of_those_that_come_at_once),
     cmocka_unit_test(g5_5_spread_from_another_shard_than_the_first),
     cmocka_unit_test(g5_5_reuseport_has_all_shards_accept),
     cmocka_unit_test(g5_1_a_server_says_why_it_cannot_listen),
@@ -10172,6 +10428,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_7_a_server_that_never_began_leaves_no_listener),
     cmocka_unit_test(g5_5_accept_without_descriptors_is_emfile_and_goes_on),
     cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
+    cmocka_unit_test(g5_5_a_server_that_waits_for_descriptors_is_cancelled),
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
     cmocka_unit_test(g5_10_enters_are_counted),
@@ -10215,6 +10472,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_cancel_races_with_openat_and_no_descriptor_is_lost),
     cmocka_unit_test(g5_2_a_cancelled_write_says_what_is_in_the_file),
     cmocka_unit_test(g5_1_datagrams_and_whom_they_are_from),
+    cmocka_unit_test(g5_1_the_address_of_a_datagram_is_copied),
     cmocka_unit_test(g5_1_datagrams_to_an_address_too_large_go_nowhere),
     cmocka_unit_test(g5_1_a_datagram_waits_for_room),
     cmocka_unit_test(g5_2_a_cancelled_recv_from_leaves_the_datagram),
@@ -10247,6 +10505,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_timeouts_of_a_stream_lose_no_byte),
     cmocka_unit_test(g5_4_a_stream_that_is_not_read_leaves_buffers_to_others),
     cmocka_unit_test(g5_4_so_many_buffers_as_were_asked_for),
+    cmocka_unit_test(g5_7_a_buffer_that_came_back_is_used_again),
     cmocka_unit_test(g1_5_who_holds_the_last_buffer_and_waits_is_a_deadlock),
     cmocka_unit_test(g1_11_a_stream_without_memory_for_buffers),
     cmocka_unit_test(g5_8_send_zc_lets_go_of_its_buffer_only_when_ready),
