@@ -107,8 +107,7 @@ static int choose_backend(struct mini_io_shard *io) {
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
         if (forced && strcmp(wish, backends[i]->name) != 0) continue;
         io->backend = backends[i];
-        error = backends[i]->init(io);
-        if (error == 0) return 0;
+        if ((error = backends[i]->init(io)) == 0) return 0;
         if (forced || !atomic_flag_test_and_set(&said))
             fprintf(stderr, "miniss: io_uring cannot be used (%s); %s\n",
                 strerror(-error),

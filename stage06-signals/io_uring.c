@@ -101,13 +101,12 @@ static int init(struct mini_io_shard *io) {
     if (!uring) return -ENOMEM;
     memset(uring, 0, sizeof *uring);
     int error = open_ring(&uring->ring);
-    if (error < 0) {
+    if (error == 0) {
+        io->features = probe(&uring->ring);
+        open_buffer_ring(io, uring);
+    } else
         free(uring);
-        return error;
-    }
-    io->features = probe(&uring->ring);
-    open_buffer_ring(io, uring);
-    return 0;
+    return error;
 }
 
 /* ---- what is registered ---- */
