@@ -3729,6 +3729,39 @@ static void g5_5_an_error_that_does_not_pass_ends_the_server(void **state) {
 #endif
 }
 
+/* Where each ends in its own way it is the first listener's end that is told:
+ * it has become a socket of datagrams; the others, no sockets at all. */
+static mini_poll own_ends_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct mini_server server;
+    struct mini_server_options options = {
+        .frame = sizeof(struct session), .serve = serve};
+    int datagrams, listener;
+
+    MINI_BEGIN;
+    NOTE(mini_server_open(&server, &options));
+    server_port = server.port;
+    datagrams = mini_bind(NULL, 0, SOCK_DGRAM, false);
+    must(dup2(datagrams, find_listener()) >= 0, "dup2");
+    close(datagrams);
+    for (; (listener = find_listener()) >= 0; self->sum++)
+        must(dup2(self->fd[0], listener) >= 0, "dup2");
+    NOTE(self->sum > 0);
+    STEP(mini_serve(&server));
+    MINI_END(0);
+}
+
+static void g5_5_the_first_listeners_end_is_the_servers(void **state) {
+    struct script self = MINI_FRAME(struct script, own_ends_script, .i = 0);
+
+    (void)state;
+    open_pair(PIPE, false, self.fd);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    close_pair(self.fd);
+    assert_notes(0, 1, -EOPNOTSUPP);
+}
+
 /* ---- G5.5: out of descriptors ------------------------------------------- */
 
 static mini_poll emfile_script(
@@ -10420,6 +10453,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_5_a_server_that_cannot_listen_on_all_shards),
     cmocka_unit_test(g5_9_connections_outlive_their_server),
     cmocka_unit_test(g5_5_an_error_that_does_not_pass_ends_the_server),
+    cmocka_unit_test(g5_5_the_first_listeners_end_is_the_servers),
     cmocka_unit_test(g5_7_a_server_that_never_began_leaves_no_listener),
     cmocka_unit_test(g5_5_accept_without_descriptors_is_emfile_and_goes_on),
     cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
