@@ -354,7 +354,7 @@ static void g2_2_what_is_past_takes_a_turn(void **state) {
     (void)state;
     assert_int_equal(play(sleeps_until_the_past), 10);
     /* in real time now is seldom a tick: those five wait for the next */
-    assert_in_range(play_in_real_time(sleeps_until_the_past), 10, 30);
+    assert_in_range(play_in_real_time(sleeps_until_the_past), 10, 1000);
 }
 
 static MINI_POLL(works_while_one_sleeps) {
