@@ -4145,9 +4145,10 @@ static void g5_10_enters_are_counted(void **state) {
     if (uring) check_equal(noted[4], 0); /* none but those that are counted */
 }
 
-/* The whole time is asked for at once: a thread writes as soon as that is so. */
+/* A second and more is asked for at once (the wheel looks in between, at most
+ * every 4.3 s): a thread writes as soon as that is so. */
 static void *writes_then(void *arg) {
-    for (int ms = 0; ms < 3000 && mini_test_longest_wait <= 4000000000; ms++)
+    for (int ms = 0; ms < 3000 && mini_test_longest_wait < 1000000000; ms++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     raw_send(*(int *)arg, "!", 1);
     return NULL;
@@ -4178,7 +4179,7 @@ static void g5_10_a_long_wait_is_one_system_call(void **state) {
     pthread_join(thread, NULL);
     close_pair(self.fd);
     assert_notes(1);
-    check(mini_test_longest_wait > 4000000000);
+    check(mini_test_longest_wait >= 1000000000);
 }
 
 /* Somebody is always runnable, or a message on its way, so nobody waits for I/O;
