@@ -297,7 +297,7 @@ define MATRIX_NEEDS
 version=$$($(CC) -dumpversion)
 need '$(PYTHON) -c "import ctypes"' python3 python3 python python3
 want 'command -v clang' clang clang clang -
-want 'test -e "$$($(CC) -m32 -print-file-name=libgcc.a)"' \
+want 'echo "int main;" | $(CC) -m32 -w -x c - -o /dev/null 2>/dev/null' \
     gcc-$$version-multilib - - -
 want 'ls /usr/bin/aarch64-linux-gnu-gcc*' gcc-$$version-aarch64-linux-gnu - - -
 want 'test -e /usr/aarch64-linux-gnu/include/stdio.h' \
