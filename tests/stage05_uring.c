@@ -7088,7 +7088,7 @@ static void resets_of_streams(void) {
             .future = MINI_FUTURE(reset_stream_script, "reset"), .flag = i / 2};
 
         open_pair(TCP_SOCKETS, i % 2, self.fd);
-        check_equal(run(&self.future, real_clock(1)), 0);
+        check_equal(run(&self.future, few_buffers(64, false)), 0);
         close_pair(self.fd);
         assert_notes(1, 9, 0, -ECONNRESET, -ECONNRESET, 0);
     }
@@ -8670,7 +8670,7 @@ static mini_poll cut_courier_script(
     for (; self->i < 60; self->i++) {
         self->got = 0;
         self->offset = (size_t)self->i * 11;
-        self->length = self->i % 2 ? 900000 : 20000;
+        self->length = self->i % 2 ? 400000 : 20000;
         self->task = background(send_part(self));
         for (self->j = self->i / 2 % 5; self->j > 0; self->j--) {
             MINI_AWAIT(mini_sleep(&self->sleep, 1));
@@ -8700,7 +8700,7 @@ static void cut_couriers(void) {
             .future = MINI_FUTURE(cut_courier_script, "cut")};
         int dir = make_folder();
 
-        self.file = make_file(dir, 1000000);
+        self.file = make_file(dir, 500000);
         remove_folder(dir);
         open_pair(UNIX_SOCKETS, nonblocking, self.fd);
         check_equal(run(&self.future, real_clock(1)), 0);
@@ -10034,7 +10034,7 @@ static long keep_a_house(void) {
     snprintf(chore_file, sizeof chore_file, "%s/miniss-test-%ld",
         access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (long)getpid());
     mini_test_capture_begin();
-    long result = run(&household.future, virtual_clock());
+    long result = run(&household.future, few_buffers(64, true));
 
     mini_test_capture_end(text, sizeof text);
     return result;
@@ -10065,6 +10065,8 @@ static void one_chore_at_most(
         spoiled += error != 0;
     }
     check(spoiled <= !is_tried_again(fault));
+    if (fault->call && strcmp(fault->call, "getsockopt") == 0)
+        check_equal(spoiled, 1); /* nobody knows whether it is connected */
 }
 
 static void g5_1_any_system_call_may_fail_for_one(void **state) {
