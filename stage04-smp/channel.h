@@ -72,6 +72,8 @@ int mini_channel_try_recv(struct mini_channel *channel, void **item);
 struct mini_future *mini_channel_send(
     struct mini_channel_wait *slot, struct mini_channel *channel, void *item);
 /** Receives into SLOT->item, waits if there is nothing: 0, -EPIPE, or
- * -ECANCELED. A second waiter panics. */
+ * -ECANCELED. A second waiter panics. While there is something it does not wait,
+ * so no other task runs: one that may never find the channel empty does
+ * MINI_YIELD() now and then. */
 struct mini_future *mini_channel_recv(
     struct mini_channel_wait *slot, struct mini_channel *channel);

@@ -15,9 +15,7 @@ void mini_message_send(struct mini_message *message, unsigned shard,
     here->unsent++;
 }
 
-/* The second look of who goes to sleep has to be at the index: see park.h. Who
- * is awake looks at the slot: it needs that anyway, and leaves the index to the
- * sender's core. */
+/* Says how many messages it has let arrive. */
 static unsigned take_in(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     unsigned taken = mini_smp_look(executor);
@@ -25,6 +23,9 @@ static unsigned take_in(struct mini_executor *executor) {
         struct mini_spsc *ring =
             &mini_lane(&here->smp->shards[from], here->index)->ring;
         void *messages[BATCH];
+        /* The second look of who goes to sleep has to be at the index: see
+         * park.h. Who is awake looks at the slot: it needs that anyway, and
+         * leaves the index to the sender's core. */
         if (executor->parks ? mini_spsc_count(ring) == 0
                             : !mini_spsc_holds(ring, &ring->head))
             continue;
