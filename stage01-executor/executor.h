@@ -165,7 +165,7 @@ long mini_run(struct mini_future *main, const struct mini_options *options);
 /** A new task, runnable, with BYTES, aligned to 16, for its frame: for one
  * whose size or function the compiler does not know. They are not cleared: to
  * be filled before the caller returns to the executor. NULL as from MINI_SPAWN;
- * 4 GiB is more memory than there is. */
+ * 2 GiB is more memory than there is. */
 struct mini_task *mini_task_new(size_t bytes);
 
 /** Starts TASK in memory of the caller's; its future follows it there. It

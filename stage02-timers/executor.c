@@ -75,8 +75,8 @@ struct mini_task *mini_task_new(size_t bytes) {
     struct mini_executor *executor = mini_self;
     size_t block = sizeof(struct mini_task) + bytes;
     MINI_CHECK(executor, "MINI_SPAWN: not inside mini_run");
-    /* the sum must fit into task->bytes */
-    if (executor->stopping || (uint32_t)block < bytes) return NULL;
+    /* sums with it must fit into task->bytes, and into 32 bits of size_t */
+    if (executor->stopping || bytes > INT32_MAX) return NULL;
     struct mini_task *task = mini_slab_alloc(&executor->slab, block);
     if (!task) return NULL;
     mini_task_start(executor, task);

@@ -6,9 +6,10 @@
 
 #define CHUNK_BYTES 65536
 
-/* What malloc gave: many blocks, or one large one, behind this link. */
+/* What malloc gave: many blocks, or one large one, behind this link. It begins
+ * a cache line, so a block of a whole number of lines begins one, too. */
 struct chunk {
-    _Alignas(max_align_t) struct mini_list link;
+    _Alignas(64) struct mini_list link;
 };
 
 void mini_slab_init(struct mini_slab *slab) {
@@ -17,7 +18,8 @@ void mini_slab_init(struct mini_slab *slab) {
 }
 
 static void *new_chunk(struct mini_slab *slab, size_t bytes) {
-    struct chunk *chunk = malloc(sizeof *chunk + bytes);
+    /* a multiple of 64, as it has to be */
+    struct chunk *chunk = aligned_alloc(64, sizeof *chunk + (bytes | 63) + 1);
     if (!chunk) return NULL;
     mini_list_push(&slab->chunks, &chunk->link);
     return chunk + 1;

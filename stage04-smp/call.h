@@ -50,6 +50,7 @@ struct mini_call {
     unsigned from, to; /**< shards */
     long (*fn)(void *arg); /**< called over there */
     void *arg; /**< with this */
+    long result; /**< FN's; not in the future, whose cache line stays here */
 };
 
 /** Calls FN(ARG) on SHARD, when the message arrives: it must not block and

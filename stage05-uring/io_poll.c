@@ -62,10 +62,9 @@ static long connect_socket(struct mini_io *io) {
     int error = 0;
     socklen_t size = sizeof error;
     if (!io->armed) {
-        int result = connect(io->fd, io->from, (socklen_t)io->length);
-        io->armed = result < 0 && errno == EINPROGRESS;
-        if (io->armed) errno = EAGAIN;
-        return result;
+        if (connect(io->fd, io->from, (socklen_t)io->length) == 0) return 0;
+        io->armed = errno == EINPROGRESS;
+        return errno = io->armed ? EAGAIN : errno, -1;
     }
     if (getsockopt(io->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return -1;
     return errno = error, error ? -1 : 0;

@@ -97,15 +97,14 @@ static void call_is_back(struct mini_message *message) {
 /* What cannot wait needs no task. */
 static void call_arrives(struct mini_message *message) {
     struct mini_call *self = MINI_CONTAINER(message, struct mini_call, message);
-    self->future.result =
-        mini_self->stopping ? -ESHUTDOWN : self->fn(self->arg);
+    self->result = mini_self->stopping ? -ESHUTDOWN : self->fn(self->arg);
     mini_message_send(message, self->from, call_is_back);
 }
 
 static MINI_POLL(call_poll) {
     struct mini_call *self = MINI_SELF(struct mini_call);
     self->caller = cx.task;
-    if (future->resume == 2) return mini_ready(future, future->result);
+    if (future->resume == 2) return mini_ready(future, self->result);
     if (future->resume == 1) return MINI_PENDING;
     int error = refusal(self->to, cx);
     if (error < 0) return mini_ready(future, error);
