@@ -10,7 +10,8 @@
     run.py --stage DIR         the code in DIR, with the scenarios for it
 
 The code is that of stage 3, with scenarios.c, that of stage 4, with shards.c,
-and that of stage 6's signals, with handlers.c. A weakening is a deliberate
+that of stage 5's helper threads, with helpers.c, and that of stage 6's signals,
+with handlers.c. A weakening is a deliberate
 mistake: a memory order made weaker, a step left out, two steps exchanged. The
 code must hold in every scenario, and with each weakening it must not; an order
 that may be weaker stands in tests/equivalent/, with the reason. checker.h says
@@ -38,7 +39,7 @@ from mutants import equivalents, reason
 
 CC = "gcc"  # clang's calls have other names
 # Scenarios of some seconds, tried last.
-SLOW = ["both", "refused", "bells", "closer", "call", "end", "two"]
+SLOW = ["both", "refused", "bells", "closer", "call", "end", "jobs", "two"]
 
 # name: file, what stands there, what is put in its place.
 RING_MISTAKES = {
@@ -154,6 +155,34 @@ SHARD_MISTAKES = {
         "message.c", "mini_spsc_announce(&lane->ring.tail);", ""),
     "no-last-meeting": ("smp.c", "meet(smp, 2);", ""),
 }
+HELPER_MISTAKES = {
+    "announce-result": (
+        "offload.c", "mini_spsc_announce(&self->done.tail);", ""),
+    "ring-then-push": (
+        "offload.c",
+        "        mini_spsc_push(&self->done, operation);\n"
+        "        mini_spsc_announce(&self->done.tail);\n"
+        "        mini_parker_ring(self->owner);\n",
+        "        mini_parker_ring(self->owner);\n"
+        "        mini_spsc_push(&self->done, operation);\n"
+        "        mini_spsc_announce(&self->done.tail);\n"),
+    "result-then-write": (
+        "offload.c",
+        "        operation->future.result = mini_io_call(operation);\n"
+        "        mini_spsc_push(&self->done, operation);\n",
+        "        mini_spsc_push(&self->done, operation);\n"
+        "        operation->future.result = mini_io_call(operation);\n"),
+    "look-then-clear-bell": (
+        "offload.c",
+        "        while (!mini_spsc_pop(&self->jobs, &job)) {\n"
+        "            mini_poll_fds(&bell, 1, MINI_FOREVER);\n"
+        "            mini_bell_clear(&self->bell);\n"
+        "        }\n",
+        "        while (!mini_spsc_pop(&self->jobs, &job)) {\n"
+        "            mini_bell_clear(&self->bell);\n"
+        "            mini_poll_fds(&bell, 1, MINI_FOREVER);\n"
+        "        }\n"),
+}
 SIGNAL_MISTAKES = {
     "not-rung": ("signals.c", "mini_bell_ring(&owner->parker.bell);", ""),
     "ring-then-note": (
@@ -241,6 +270,10 @@ PARTS = [
     Part("stage04-smp", "shards.c", SHARD_MISTAKES,
          {"tell-then-change": "wait", "no-last-meeting": "end"},
          ["smp.c", "spsc.h: mini_spsc_holds"]),
+    Part("stage05-uring", "helpers.c", HELPER_MISTAKES,
+         {"announce-result": "job"}, [],
+         "collective combine file io io_poll io_uring lease offload pollers"
+         " server stream udp".split()),
     Part("stage06-signals", "handlers.c", SIGNAL_MISTAKES,
          {"end-in-haste": "late"}, ["signals.c"],
          "collective combine file io io_poll io_uring lease offload pollers"
@@ -440,8 +473,9 @@ def main():
         return 0
     parts = PARTS
     if options.stage:
-        has_signals = (options.stage / "signals.h").exists()
-        parts = PARTS[(options.stage / "smp.h").exists() + has_signals:][:1]
+        has = [(options.stage / header).exists()
+               for header in ("smp.h", "offload.h", "signals.h")]
+        parts = PARTS[sum(has):][:1]
         parts[0].stage = options.stage.resolve()
     if options.list:
         for part in parts:
