@@ -1402,6 +1402,27 @@ static void g5_1_listen_and_its_errors(void **state) {
     close(fd);
 }
 
+/* Though connections of the server before are still being closed; and a socket
+ * that gets no port goes, whatever its number. */
+static void g5_1_a_port_is_free_again_at_once(void **state) {
+    int fd = mini_listen(NULL, 0, false), on = 0;
+    socklen_t length = sizeof on;
+
+    (void)state;
+    check(fd >= 0);
+    check_equal(getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, &length), 0);
+    check(on);
+    int kept = dup(STDIN_FILENO);
+
+    close(STDIN_FILENO);
+    check_equal(
+        mini_listen(NULL, (unsigned)mini_port_of(fd), false), -EADDRINUSE);
+    check_equal(fcntl(STDIN_FILENO, F_GETFD), -1);
+    dup2(kept, STDIN_FILENO);
+    close(kept);
+    close(fd);
+}
+
 /* Two sockets of one number would have each other's datagrams. */
 static void g5_1_datagrams_of_a_port_have_one_owner(void **state) {
     int fd = mini_bind(NULL, 0, SOCK_DGRAM, false);
@@ -10407,6 +10428,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_send_all_goes_on_until_all_is_sent),
     cmocka_unit_test(g5_1_send_all_says_how_much_went_out_before_an_error),
     cmocka_unit_test(g5_1_listen_and_its_errors),
+    cmocka_unit_test(g5_1_a_port_is_free_again_at_once),
     cmocka_unit_test(g5_1_datagrams_of_a_port_have_one_owner),
 #ifdef __GLIBC__
     cmocka_unit_test(g5_1_listens_on_the_first_address_there_is),
