@@ -5182,7 +5182,9 @@ static void *judge(void *argument) {
             answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         do sent = ioctl(self->listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
         while (sent != 0 && errno == EINTR); /* or it waits for ever */
-        if (sent != 0) self->count--; /* interrupted: that call comes again */
+        if (sent == 0) continue;
+        self->count--; /* interrupted: that call comes again, */
+        if (self->aged && answer.val >= 0) close((int)answer.val);
     }
     return NULL;
 }
