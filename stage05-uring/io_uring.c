@@ -46,7 +46,8 @@ struct uring {
 /* ---- set up ---- */
 
 /* From what the newest kernels have down to what the first had. Without
- * EXT_ARG (5.11) there is no shutdown either: poll(2) is better then. */
+ * EXT_ARG (5.11) there is no shutdown either: poll(2) is better then. A filter
+ * may let a ring be made and forbid its use: so it is used once. */
 static int open_ring(struct io_uring *ring) {
     static const unsigned flags[] = {IORING_SETUP_SINGLE_ISSUER |
             IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
@@ -59,10 +60,11 @@ static int open_ring(struct io_uring *ring) {
         struct io_uring_params params = {
             .flags = flags[i], .cq_entries = CQ_ENTRIES};
         error = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
-        if (error == 0 && !(params.features & IORING_FEAT_EXT_ARG)) {
-            io_uring_queue_exit(ring);
-            error = -ENOSYS;
-        }
+        if (error < 0) continue;
+        do error = io_uring_submit_and_get_events(ring);
+        while (error == -EINTR || error == -EAGAIN || error == -EBUSY);
+        if (!(params.features & IORING_FEAT_EXT_ARG)) error = -ENOSYS;
+        if (error < 0) io_uring_queue_exit(ring);
     }
     return error;
 }
@@ -91,9 +93,8 @@ static void open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
 }
 
 static void fini(struct mini_io_shard *io) {
-    struct uring *uring = io->state;
-    io_uring_queue_exit(&uring->ring);
-    free(uring);
+    io_uring_queue_exit(&((struct uring *)io->state)->ring);
+    free(io->state);
 }
 
 static int init(struct mini_io_shard *io) {

@@ -4962,17 +4962,19 @@ static int install_filter(
 }
 
 static int refusal;
+static bool refuses_its_use; /* and lets a ring be made */
 
 static void refuse(void) {
-    static const int set_up[] = {SYS_io_uring_setup};
+    int number = refuses_its_use ? SYS_io_uring_enter : SYS_io_uring_setup;
+    unsigned action = SECCOMP_RET_ERRNO | (unsigned)refusal;
 
-    if (install_filter(set_up, 1, SECCOMP_RET_ERRNO | (unsigned)refusal, 0) < 0)
-        _exit(SKIPPED);
+    if (install_filter(&number, 1, action, 0) < 0) _exit(SKIPPED);
 }
 
 #else
 
 static int refusal;
+static bool refuses_its_use;
 
 /* A build without io_uring needs no refusal. */
 static void refuse(void) {
@@ -5002,10 +5004,11 @@ static void falls_back(void) {
     check_equal(run(&main, real_clock(4)), false);
 }
 
-static void fall_back(int error) {
+static void fall_back(int error, bool its_use) {
     char text[4096];
 
     refusal = error;
+    refuses_its_use = its_use;
     in_child_process(falls_back, text, sizeof text);
     snprintf(variant, sizeof variant, "errno %d", error);
     check(strstr(text, "io_uring") && strstr(text, "poll"));
@@ -5016,7 +5019,15 @@ static void g5_6_where_io_uring_is_refused_poll_is_used_and_said(void **state) {
     static const int errors[] = {ENOSYS, EACCES, EINVAL, ENOMEM, EPERM};
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(errors); i++) fall_back(errors[i]);
+    for (size_t i = 0; i < COUNT_OF(errors); i++) fall_back(errors[i], false);
+}
+
+static void g5_6_where_a_ring_cannot_be_used_poll_is_used_and_said(
+    void **state) {
+    static const int errors[] = {ENOSYS, EACCES, EINVAL, EPERM};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(errors); i++) fall_back(errors[i], true);
 }
 
 static void forced(void) {
@@ -5035,6 +5046,7 @@ static void g5_6_where_io_uring_is_refused_it_cannot_be_forced(void **state) {
     char text[4096];
 
     (void)state;
+    refuses_its_use = false;
     for (size_t i = 0; i < COUNT_OF(errors); i++) {
         refusal = errors[i];
         in_child_process(forced, text, sizeof text);
@@ -10512,6 +10524,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_6_poll_can_be_asked_for),
     cmocka_unit_test(g5_6_io_uring_is_the_default_where_there_is_one),
     cmocka_unit_test(g5_6_where_io_uring_is_refused_poll_is_used_and_said),
+    cmocka_unit_test(g5_6_where_a_ring_cannot_be_used_poll_is_used_and_said),
     cmocka_unit_test(g5_6_where_io_uring_is_refused_it_cannot_be_forced),
     cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_operations_that_find_nothing_are_tried_again),

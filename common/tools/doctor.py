@@ -16,7 +16,8 @@ import subprocess
 import sys
 
 # These have the same numbers on every architecture Linux has but Alpha.
-IO_URING_SETUP, IO_URING_REGISTER, REGISTER_PROBE = 425, 427, 8
+IO_URING_SETUP, IO_URING_ENTER, IO_URING_REGISTER = 425, 426, 427
+REGISTER_PROBE = 8
 # What stage 5 makes use of, by the operation that came with it; see probe() in
 # io_uring.c.
 FEATURES = {45: "multishot", 47: "buffer ring and send_zc", 30: "splice"}
@@ -115,7 +116,7 @@ def check_liburing():
 
 
 def try_io_uring():
-    """Sets up a ring and closes it: 0 or the errno, and what it lacks."""
+    """Sets up a ring, uses and closes it: 0 or the errno, and what it lacks."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     parameters = ctypes.create_string_buffer(120)
@@ -127,7 +128,14 @@ def try_io_uring():
     probe = ctypes.create_string_buffer(16 + 8 * 256)
     libc.syscall(ctypes.c_long(IO_URING_REGISTER), ctypes.c_long(fd),
                  ctypes.c_long(REGISTER_PROBE), probe, ctypes.c_long(256))
+    # A filter may let a ring be made and forbid its use.
+    used = libc.syscall(ctypes.c_long(IO_URING_ENTER), ctypes.c_long(fd),
+                        ctypes.c_long(0), ctypes.c_long(0), ctypes.c_long(0),
+                        None, ctypes.c_long(0))
+    error = ctypes.get_errno() if used < 0 else 0
     os.close(fd)
+    if error:
+        return error, []
     lacking = [name for operation, name in FEATURES.items()
                if not probe.raw[16 + 8 * operation + 2] & 1]
     return 0, lacking

@@ -187,10 +187,11 @@ class Lift:
         """Carry one file to one stage: (the note that stands, no conflict)."""
         theirs = self.tree.read(source, name)
         ours = self.tree.read(target, name)
-        if MARKERS.search(ours or b""):
-            self.fail(target, name, f"still has conflict marks: resolve them,"
-                      f" then run `{self.again}` again")
-            return None, False
+        for stage, text in (source, theirs), (target, ours):
+            if MARKERS.search(text or b""):
+                self.fail(stage, name, f"still has conflict marks: resolve"
+                          f" them, then run `{self.again}` again")
+                return None, False
         key = f"{source.name}/{name} > {target.name}"
         note = self.notes.find(key, committed, self.tree, target, name)
         base = note.carried if note else committed
