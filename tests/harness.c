@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- allocations that fail ---------------------------------------------- */
@@ -203,16 +204,31 @@ static void show_tasks(void) {
     if (mini_self != NULL) mini_dump(stderr);
 }
 
+/* Whether it was slow, or waited. */
+static void say_cpu_time(void) {
+    struct timespec used = {0};
+    char text[] = "0000000000 s of CPU time\n", *at = strchr(text, ' ');
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    do *--at = (char)('0' + used.tv_sec % 10);
+    while ((used.tv_sec /= 10) > 0 && at > text);
+    say(" after ");
+    say(at);
+}
+
 static void on_alarm(int number) {
     if (getpid() != test_process) { /* a child, whose parent waits for it */
         show_tasks();
+        say("watchdog: a child of the test's has no end");
+        say_cpu_time();
         raise(number);
         return;
     }
     show_tasks();
     say("\nwatchdog: no end in sight of ");
     say(current->name);
-    say(", the program is stopped\n");
+    say(", the program is stopped");
+    say_cpu_time();
     mini_test_show_fault(say);
     abort();
 }
