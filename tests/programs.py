@@ -176,7 +176,7 @@ def run(program, *arguments, **more):
 
 
 LISTENING = re.compile(
-    r"listening on ([\w.:]+):(\d+) \((\w+)[^;]*; (\d+) shards?\)")
+    r"listening on ([\w.]+|\[[\w.:]+\]):(\d+) \((\w+)[^;]*; (\d+) shards?\)")
 
 
 class Server:
@@ -195,7 +195,7 @@ class Server:
             if os.strerror(errno.EOPNOTSUPP) in errors:
                 raise Skip(errors.strip())
             raise Failure(f"it says {said!r} and {errors!r}")
-        self.host, self.port = match[1], int(match[2])
+        self.host, self.port = match[1].strip("[]"), int(match[2])
         self.backend, self.shards = match[3], int(match[4])
 
     def stop(self):
@@ -590,7 +590,8 @@ def _():
         status, output, errors = run("echo_client", "--port", it.port)
         require(status == 1 and "refused" in errors,
                 f"without a server: status {status}, {errors!r}")
-    for bad in (["--port", "x"], [], ["--port", "1", "--host", "no"], ["-z"],
+    for bad in (["--port", "x"], ["--port", " 5"], [], ["-z"],
+                ["--port", "1", "--host", "no"],
                 ["--port", "1", "--size", "65537"]):
         status, output, errors = run("echo_client", *bad)
         require(status == 2 and errors.count("\n") == 1,

@@ -102,7 +102,7 @@ static mini_poll program(struct mini_future *future, struct mini_context cx) {
 static unsigned number(const char *option, const char *text, unsigned max) {
     char *end;
     long value = strtol(text, &end, 10);
-    if (end == text || *end || value < 1 || value > (long)max) {
+    if (*text < '0' || *text > '9' || *end || value < 1 || value > (long)max) {
         fprintf(stderr, "echo_client: --%s takes 1 to %u, not '%s'\n", option,
             max, text);
         exit(2);

@@ -14,7 +14,7 @@ static inline unsigned option_number(
     const char *program, const char *option, const char *text, unsigned max) {
     char *end;
     long value = strtol(text, &end, 10);
-    if (end == text || *end || value < 0 || value > (long)max) {
+    if (*text < '0' || *text > '9' || *end || value > (long)max) {
         fprintf(stderr, "%s: --%s takes a number from 0 to %u, not '%s'\n",
             program, option, max, text);
         exit(2);
@@ -32,11 +32,17 @@ static inline enum mini_accept_policy option_accept(
     exit(2);
 }
 
+/* BRACKET, if HOST has colons as IPv6 has: the port has one, too. */
+static inline const char *around(const char *host, const char *bracket) {
+    return strchr(host, ':') ? bracket : "";
+}
+
 /* For scripts and people: from now on peers are heard. */
 static inline void say_listening(const char *host, unsigned port) {
     unsigned shards = mini_shard_count();
-    printf("listening on %s:%u (%s; %u shard%s)\n", host, port,
-        mini_io_describe(), shards, shards == 1 ? "" : "s");
+    printf("listening on %s%s%s:%u (%s; %u shard%s)\n", around(host, "["), host,
+        around(host, "]"), port, mini_io_describe(), shards,
+        shards == 1 ? "" : "s");
     fflush(stdout);
 }
 
@@ -47,8 +53,9 @@ static inline long cannot_listen(
     if (error == -EACCES) advice = "; take another --port, from 1024 on";
     if (error == -EADDRNOTAVAIL)
         advice = "; --host is a name or an address of this machine";
-    fprintf(stderr, "%s: cannot listen on %s:%u: %s%s\n", program, host, port,
-        strerror((int)-error), advice);
+    fprintf(stderr, "%s: cannot listen on %s%s%s:%u: %s%s\n", program,
+        around(host, "["), host, around(host, "]"), port, strerror((int)-error),
+        advice);
     return error;
 }
 
