@@ -297,6 +297,22 @@ static int raw_accept(int listener) {
     return fd;
 }
 
+/* Accepts CLIENT's connection. A peer of another process' may come, too, if that
+ * has had a listener at this port before. */
+static int accept_from(int listener, int client) {
+    struct sockaddr_in peer;
+
+    for (;;) {
+        int fd = raw_accept(listener);
+        socklen_t length = sizeof peer;
+
+        if (getpeername(fd, (struct sockaddr *)&peer, &length) == 0 &&
+            ntohs(peer.sin_port) == mini_port_of(client))
+            return fd;
+        close(fd);
+    }
+}
+
 /* The peer sees a reset. */
 static void reset(int fd) {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
@@ -317,7 +333,7 @@ static void open_pair(enum kind kind, bool nonblocking, int fd[2]) {
         int listener = bound_socket(1, &address), on = 1, small = 65536;
 
         fd[1] = raw_connect(&address);
-        fd[0] = raw_accept(listener);
+        fd[0] = accept_from(listener, fd[1]);
         for (int i = 0; i < 2; i++) {
             setsockopt(fd[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
             setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
