@@ -208,6 +208,9 @@ int __wrap_getaddrinfo(const char *host, const char *service,
         /* RFC 5737: nobody's */
         getaddrinfo("192.0.2.1", service, hints, found);
         found = &(*found)->ai_next;
+        getaddrinfo("192.0.2.1", service, hints, found);
+        (*found)->ai_family = AF_UNSPEC; /* no machine has these */
+        found = &(*found)->ai_next;
         getaddrinfo("127.0.0.1", service, hints, found);
         return getaddrinfo("127.0.0.2", service, hints, &(*found)->ai_next);
     }

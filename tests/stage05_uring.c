@@ -1465,7 +1465,7 @@ static void g5_1_listens_on_the_first_address_there_is(void **state) {
 
     close(peer);
     check_equal(waiting_connections(fd, 1), 1);
-    /* it is busy there: no reason to go on, to the third */
+    /* it is busy there: no reason to go on, to the next */
     check_equal(mini_listen("three.example", port, false), -EADDRINUSE);
     close(fd);
     check_equal(open_files(), files);
