@@ -83,7 +83,7 @@ struct mini_stats {
     uint64_t waits; /**< times it had nothing to do */
     uint64_t rings; /**< doorbells rung: system calls to wake others */
     uint64_t messages; /**< messages that came in from shards */
-    uint64_t enters; /**< system calls of the I/O backend */
+    uint64_t enters; /**< system calls of the I/O backend, once set up */
     uint64_t operations; /**< I/O operations started */
     uint64_t offloads; /**< of these, on helper threads */
     uint64_t leases; /**< buffers that were filled and leased */

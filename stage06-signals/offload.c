@@ -19,8 +19,7 @@ struct mini_helper {
 /* ---- on a helper's thread ---- */
 
 /* Who is given a job has none, so it sleeps, or is about to: its bell is rung
- * each time, and nothing has to be announced. It is cleared before the look: a
- * ring that comes later stays. */
+ * each time. It is cleared before the look: a ring that comes later stays. */
 static void *help(void *argument) {
     struct mini_helper *self = argument;
     struct pollfd bell = {.fd = self->bell.wait_fd, .events = POLLIN};
@@ -43,6 +42,7 @@ static void *help(void *argument) {
 
 static void hand(struct mini_helper *helper, void *job) {
     mini_spsc_push(&helper->jobs, job);
+    mini_spsc_announce(&helper->jobs.tail); /* the look is behind the ring */
     mini_bell_ring(&helper->bell);
 }
 
