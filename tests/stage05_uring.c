@@ -8678,7 +8678,7 @@ static mini_poll file_errors_to_socket(
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     self->partial = LONG_MAX;
-    for (; self->j < 2; self->j++) { /* once the doorbell's is among them */
+    for (; self->j < 4; self->j++) { /* the doorbell's may be among them */
         self->i = (long)mini_stats()->operations;
         STEP(mini_send_file(&self->out, self->fd[1], self->file, 0, 10));
         self->i = (long)mini_stats()->operations - self->i;
@@ -8711,8 +8711,8 @@ static void refused_deliveries(void) {
     close_pair(self.fd);
     close(self.file);
     check_equal(result, 0);
-    assert_notes(
-        -EBADF, -EBADF, -EBADF, -EBADF, 1, 10, 10, 1, 20, -ECANCELED, 0);
+    assert_notes(-EBADF, -EBADF, -EBADF, -EBADF, 1, 10, 10, 10, 10, 1, 40,
+        -ECANCELED, 0);
 }
 
 static void g5_8_what_cannot_be_sent_from_a_file_is_told(void **state) {
