@@ -14,6 +14,9 @@
  * - EAGAIN of an operation (its descriptor is O_NONBLOCK): wait until it is
  *   ready, start the operation again; EINTR of one: start it again. But close
  *   has closed.
+ * - ECANCELED of one that nobody cancelled: it was for a worker thread of the
+ *   kernel's, which could not make one, for a signal came each time, or there
+ *   are too many. Start it again: the kernel takes its time before it says so.
  * - ENOBUFS of a stream: pass it on; lease.c starts it again when a buffer is
  *   back. EMFILE of an accept: pass it on; server.c pauses.
  * - EINVAL, EOPNOTSUPP of a send_zc: start it again as a send. */
@@ -319,13 +322,13 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
         result = mini_io_call(operation), again = false;
     if (operation->op == MINI_OP_STATX && result == 0) take_statx(operation);
     again |= must_copy(operation, result) ||
-        (result == -EINTR && operation->op != MINI_OP_CLOSE);
-    bool not_ready = result == -EAGAIN;
-    if (operation->cancelled && (again || not_ready))
+        (result == -EINTR && operation->op != MINI_OP_CLOSE) ||
+        (result == -ECANCELED && !operation->cancelled);
+    if (operation->cancelled && (again || result == -EAGAIN))
         mini_io_complete(operation, -ECANCELED, false);
     else if (again)
         start(io, operation);
-    else if (not_ready)
+    else if (result == -EAGAIN)
         wait_until_ready(io, operation);
     else
         mini_io_complete(operation, result, cqe->flags & IORING_CQE_F_MORE);

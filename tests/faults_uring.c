@@ -93,8 +93,10 @@ static int error_of(const struct io_uring_sqe *sqe) {
     case IORING_OP_SENDMSG:
         return MUST_FAIL("sendmsg in the ring", EINTR, EAGAIN, ECONNREFUSED);
     case IORING_OP_SPLICE:
-        return MUST_FAIL("splice in the ring", EINTR, EAGAIN, EIO, ENOMEM);
-    case IORING_OP_SHUTDOWN: return MUST_FAIL("shutdown in the ring", ENOTCONN);
+        return MUST_FAIL(
+            "splice in the ring", EINTR, EAGAIN, EIO, ENOMEM, ECANCELED);
+    case IORING_OP_SHUTDOWN:
+        return MUST_FAIL("shutdown in the ring", ENOTCONN, ECANCELED);
     case IORING_OP_READ:
     case IORING_OP_READ_FIXED:
         return MUST_FAIL("read in the ring", EINTR, EAGAIN, EIO, ENOMEM);
@@ -102,10 +104,12 @@ static int error_of(const struct io_uring_sqe *sqe) {
     case IORING_OP_WRITE_FIXED:
         return MUST_FAIL("write in the ring", EINTR, EAGAIN, EIO, ENOSPC);
     case IORING_OP_OPENAT:
-        return MUST_FAIL("openat in the ring", EINTR, EMFILE, ENOENT, ENOMEM);
+        return MUST_FAIL(
+            "openat in the ring", EINTR, EMFILE, ENOENT, ENOMEM, ECANCELED);
     case IORING_OP_FSYNC:
-        return MUST_FAIL("fsync in the ring", EINTR, EIO, ENOSPC);
-    case IORING_OP_STATX: return MUST_FAIL("statx in the ring", ENOENT, ENOMEM);
+        return MUST_FAIL("fsync in the ring", EINTR, EIO, ENOSPC, ECANCELED);
+    case IORING_OP_STATX:
+        return MUST_FAIL("statx in the ring", ENOENT, ENOMEM, ECANCELED);
     case IORING_OP_POLL_ADD: return MUST_FAIL("poll in the ring", ENOMEM);
     default: return 0;
     }

@@ -9653,6 +9653,13 @@ static mini_poll tried_again_script(
     FORGE(MINI_OP_READ, -EAGAIN); /* then waits until it is ready */
     STEP(mini_read(&self->io[0], self->fd[2], self->buffer, 60, 0));
     NOTE((long)forgery.seen);
+    /* the kernel found no thread for it */
+    FORGE(MINI_OP_READ, -ECANCELED, -ECANCELED);
+    STEP(mini_read(&self->io[0], self->fd[2], self->buffer, 60, 0));
+    NOTE((long)forgery.seen);
+    FORGE(MINI_OP_CLOSE, -ECANCELED); /* is not true: it was closed */
+    STEP(mini_close(&self->io[0], dup(self->fd[2])));
+    NOTE((long)forgery.seen);
     FORGE(MINI_OP_RECV, -EINVAL); /* that is all that there is to say */
     raw_send(self->fd[1], "x", 1);
     STEP(WITHIN(mini_recv(&self->io[0], self->fd[0], self->buffer, 1)));
@@ -9674,7 +9681,61 @@ static void g5_3_what_is_interrupted_or_not_ready_is_tried_again(void **state) {
     check_equal(run(&self.future, virtual_clock()), 0);
     close_pair(self.fd);
     fclose(file);
-    assert_notes(5, 3, 5, 3, -EINVAL, 1);
+    assert_notes(5, 3, 5, 3, 5, 3, -EBADF, 2, -EINVAL, 1);
+}
+
+/* What the kernel leaves to a thread of its own it gives up, as if cancelled, if
+ * it cannot make one: for signals that keep coming, or a limit. */
+static struct rlimit processes;
+static int given_up;
+
+static void lift_the_limit(void *operation, int *result, uint32_t *flags) {
+    struct mini_io *io = operation;
+
+    (void)flags;
+    if (!io || io->op != MINI_OP_SHUTDOWN || *result != -ECANCELED) return;
+    if (++given_up == 3)
+        must(setrlimit(RLIMIT_NPROC, &processes) == 0, "limit");
+}
+
+static mini_poll without_threads_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    self->task[0] =
+        background(mini_shutdown_socket(&self->io[1], self->fd[1], SHUT_WR));
+    A_TURN(self);
+    mini_cancel(self->task[0]);
+    STEP(mini_join(&self->join, self->task[0]));
+    STEP(mini_shutdown_socket(&self->io[0], self->fd[1], SHUT_WR));
+    STEP(mini_recv(&self->io[0], self->fd[0], self->buffer, 1));
+    MINI_END(0);
+}
+
+static void without_threads(void) {
+    struct script self =
+        MINI_FRAME(struct script, without_threads_script, .i = 0);
+    struct rlimit none;
+
+    if (!on_uring()) _exit(SKIPPED);
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    if (geteuid() == 0 && setuid(65534) != 0) _exit(SKIPPED);
+    must(getrlimit(RLIMIT_NPROC, &processes) == 0, "getrlimit");
+    none = (struct rlimit){.rlim_max = processes.rlim_max};
+    must(setrlimit(RLIMIT_NPROC, &none) == 0, "setrlimit");
+    mini_test_completion = lift_the_limit;
+    check_equal(run(&self.future, real_clock(1)), 0);
+    if (given_up < 3) _exit(SKIPPED); /* there was no limit to this process */
+    assert_notes(-ECANCELED, 0, 0);
+}
+
+static void g5_3_what_has_no_thread_in_the_kernel_waits_for_one(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(without_threads, text, sizeof text);
+    assert_string_equal(text, "");
 }
 
 /* But not once it is to be stopped. */
@@ -10106,7 +10167,7 @@ static bool is_tried_again(const struct mini_test_fault *fault) {
         strcmp(fault->call, "pthread_create") == 0)
         return false;
     return fault->error == EINTR || fault->error == EAGAIN ||
-        fault->error == EBUSY;
+        fault->error == EBUSY || fault->error == ECANCELED;
 }
 
 static void one_chore_at_most(
@@ -10622,6 +10683,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_3_short_transfers_are_gone_on_with),
     cmocka_unit_test(g5_4_a_buffer_that_comes_empty_goes_back),
     cmocka_unit_test(g5_3_what_is_interrupted_or_not_ready_is_tried_again),
+    cmocka_unit_test(g5_3_what_has_no_thread_in_the_kernel_waits_for_one),
     cmocka_unit_test(g5_2_what_is_to_be_stopped_is_not_tried_again),
     cmocka_unit_test(g5_8_send_zc_copies_once_and_believes_the_last_word),
     cmocka_unit_test(g5_1_an_interrupted_close_is_not_done_again),
