@@ -19,7 +19,7 @@
  *   are too many. Start it again: the kernel takes its time before it says so.
  * - ENOBUFS of a stream: pass it on; lease.c starts it again when a buffer is
  *   back. EMFILE of an accept: pass it on; server.c pauses.
- * - EINVAL, EOPNOTSUPP of a send_zc: start it again as a send. */
+ * - EINVAL, EOPNOTSUPP, ENOMEM of a send_zc: start it again as a send. */
 #include "io.h"
 
 #include "file.h"
@@ -48,6 +48,12 @@ struct uring {
 
 /* ---- set up ---- */
 
+/* Rings count as locked memory, of which a user has little, and for a moment
+ * those do that were closed: worth a wait of up to a second. */
+static bool comes_back(int error, int *tries) {
+    return error == -ENOMEM && (*tries)++ < 100 && poll(NULL, 0, 10) <= 0;
+}
+
 /* From what the newest kernels have down to what the first had. Without
  * EXT_ARG (5.11) there is no shutdown either: poll(2) is better then. A filter
  * may let a ring be made and forbid its use: so it is used once. */
@@ -58,11 +64,12 @@ static int open_ring(struct io_uring *ring) {
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
             IORING_SETUP_CQSIZE,
         0};
-    int error = -EINVAL;
+    int error = -EINVAL, tries = 0;
     for (size_t i = 0; error == -EINVAL && i < 3; i++) {
         struct io_uring_params params = {
             .flags = flags[i], .cq_entries = CQ_ENTRIES};
-        error = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+        do error = io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+        while (comes_back(error, &tries));
         if (error < 0) continue;
         do error = io_uring_submit_and_get_events(ring);
         while (error == -EINTR || error == -EAGAIN || error == -EBUSY);
@@ -91,8 +98,10 @@ static unsigned probe(struct io_uring *ring) {
 static void open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
     struct io_uring_buf_reg registration = {
         .ring_addr = (uintptr_t)uring->lent, .ring_entries = MINI_BUFFERS_LENT};
-    if (io_uring_register_buf_ring(&uring->ring, &registration, 0) < 0)
-        io->features &= ~(unsigned)MINI_BUFFER_RING;
+    int error, tries = 0;
+    do error = io_uring_register_buf_ring(&uring->ring, &registration, 0);
+    while (comes_back(error, &tries));
+    if (error < 0) io->features &= ~(unsigned)MINI_BUFFER_RING;
 }
 
 static void fini(struct mini_io_shard *io) {
@@ -269,11 +278,10 @@ static void stop(struct mini_io_shard *io, struct mini_io *operation) {
 
 static void take_statx(struct mini_io *operation) {
     struct mini_statx *slot = MINI_CONTAINER(operation, struct mini_statx, io);
-    struct statx *raw = (struct statx *)slot->raw;
-    slot->size = raw->stx_size;
-    slot->mode = raw->stx_mode;
-    slot->modified =
-        raw->stx_mtime.tv_sec * 1000000000 + raw->stx_mtime.tv_nsec;
+    struct statx *st = (struct statx *)slot->raw;
+    slot->size = st->stx_size;
+    slot->mode = st->stx_mode;
+    slot->modified = st->stx_mtime.tv_sec * 1000000000 + st->stx_mtime.tv_nsec;
 }
 
 static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
@@ -303,10 +311,11 @@ static bool is_sent(struct mini_io *operation, struct io_uring_cqe *cqe) {
     return !(cqe->flags & IORING_CQE_F_MORE);
 }
 
-/* The kernel does not do that, or not on this kind of socket. */
+/* The kernel does not do that, not on this kind of socket, or not with that much
+ * memory, which has to be locked. */
 static bool must_copy(struct mini_io *operation, long result) {
     if (operation->op != MINI_OP_SEND_ZC || operation->copied ||
-        (result != -EINVAL && result != -EOPNOTSUPP))
+        (result != -EINVAL && result != -EOPNOTSUPP && result != -ENOMEM))
         return false;
     operation->copied = true;
     return true;

@@ -5032,10 +5032,32 @@ static void fall_back(int error, bool its_use) {
 }
 
 static void g5_6_where_io_uring_is_refused_poll_is_used_and_said(void **state) {
-    static const int errors[] = {ENOSYS, EACCES, EINVAL, ENOMEM, EPERM};
+    static const int errors[] = {ENOSYS, EACCES, EINVAL, EPERM};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(errors); i++) fall_back(errors[i], false);
+}
+
+/* Memory that is short may come back: it waits for that, but not for long. */
+static void no_memory(void) {
+    struct mini_future main = MINI_FUTURE(note_name, "note_name");
+
+    refuse();
+    unsetenv("MINI_IO");
+    check_equal(run(&main, real_clock(1)), false);
+}
+
+static void g5_6_where_memory_for_a_ring_stays_short_poll_is_used_and_said(
+    void **state) {
+    char text[4096];
+
+    (void)state;
+    refusal = ENOMEM;
+    refuses_its_use = false;
+    in_child_process(no_memory, text, sizeof text);
+    check(strstr(text, "io_uring") && strstr(text, "poll"));
+    check(strstr(text, strerror(HAS_SECCOMP ? ENOMEM : ENOSYS)) != NULL);
+    check_equal(lines(text), 1);
 }
 
 static void g5_6_where_a_ring_cannot_be_used_poll_is_used_and_said(
@@ -9713,17 +9735,25 @@ static mini_poll without_threads_script(
     MINI_END(0);
 }
 
+/* Limits that root does not have are those of this process from now on. */
+static void have_a_limit(int resource, rlim_t most) {
+    struct rlimit limit;
+
+    if (geteuid() == 0 && setuid(65534) != 0) _exit(SKIPPED);
+    must(getrlimit(resource, &limit) == 0, "getrlimit");
+    if (limit.rlim_max < most) most = limit.rlim_max;
+    limit.rlim_cur = most;
+    must(setrlimit(resource, &limit) == 0, "setrlimit");
+}
+
 static void without_threads(void) {
     struct script self =
         MINI_FRAME(struct script, without_threads_script, .i = 0);
-    struct rlimit none;
 
     if (!on_uring()) _exit(SKIPPED);
     open_pair(UNIX_SOCKETS, false, self.fd);
-    if (geteuid() == 0 && setuid(65534) != 0) _exit(SKIPPED);
     must(getrlimit(RLIMIT_NPROC, &processes) == 0, "getrlimit");
-    none = (struct rlimit){.rlim_max = processes.rlim_max};
-    must(setrlimit(RLIMIT_NPROC, &none) == 0, "setrlimit");
+    have_a_limit(RLIMIT_NPROC, 0);
     mini_test_completion = lift_the_limit;
     check_equal(run(&self.future, real_clock(1)), 0);
     if (given_up < 3) _exit(SKIPPED); /* there was no limit to this process */
@@ -9735,6 +9765,28 @@ static void g5_3_what_has_no_thread_in_the_kernel_waits_for_one(void **state) {
 
     (void)state;
     in_child_process(without_threads, text, sizeof text);
+    assert_string_equal(text, "");
+}
+
+/* A ring that is closed is locked memory for some time. */
+enum { LOCKED = 300 << 10 }; /* of three of them */
+
+static void many_rings(void) {
+    struct mini_future main = MINI_FUTURE(describe, "describe");
+
+    if (!on_uring()) _exit(SKIPPED);
+    long features = run(&main, real_clock(1));
+
+    have_a_limit(RLIMIT_MEMLOCK, LOCKED);
+    for (int i = 0; i < 30; i++)
+        check_equal(run(&main, real_clock(1)), features);
+}
+
+static void g5_6_rings_closed_a_moment_ago_are_in_nobodys_way(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(many_rings, text, sizeof text);
     assert_string_equal(text, "");
 }
 
@@ -9781,9 +9833,10 @@ static mini_poll copied_once_script(
 
     MINI_BEGIN;
     mini_test_completion = forge;
-    for (self->i = 0; self->i < 2; self->i++) {
+    for (self->i = 0; self->i < 3; self->i++) {
         if (self->i == 0) FORGE(MINI_OP_SEND_ZC, -EOPNOTSUPP, -EINVAL);
         if (self->i == 1) FORGE(MINI_OP_SEND_ZC, -EINVAL, -EOPNOTSUPP);
+        if (self->i == 2) FORGE(MINI_OP_SEND_ZC, -ENOMEM, -ENOMEM);
         STEP(mini_send_zc(&self->io[0], self->fd[1], "x", 1));
         NOTE(self->io[0].copied);
         NOTE((long)forgery.seen);
@@ -9791,6 +9844,43 @@ static mini_poll copied_once_script(
     mini_test_completion = NULL;
     drain(self->fd[0], -1);
     MINI_END(0);
+}
+
+/* What is sent without a copy is locked meanwhile. */
+static mini_poll too_much_script(
+    struct mini_future *future, struct mini_context cx) {
+    static char bytes[4 * LOCKED];
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    self->task[0] = background(
+        mini_send_zc(&self->io[0], self->fd[1], bytes, sizeof bytes));
+    while (!ended(&self->io[0].future)) {
+        self->sum += (long)drain(self->fd[0], -1);
+        A_TURN(self);
+    }
+    MINI_AWAIT(mini_join(&self->join, self->task[0]));
+    NOTE(MINI_RESULT == self->sum + (long)drain(self->fd[0], -1));
+    NOTE(self->io[0].copied);
+    MINI_END(0);
+}
+
+static void too_much(void) {
+    struct script self = MINI_FRAME(struct script, too_much_script, .i = 0);
+
+    if (!on_uring()) _exit(SKIPPED);
+    have_a_limit(RLIMIT_MEMLOCK, LOCKED);
+    open_pair(TCP_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(1, 1);
+}
+
+static void g5_8_send_zc_of_more_than_may_be_locked_copies(void **state) {
+    char text[4096];
+
+    (void)state;
+    in_child_process(too_much, text, sizeof text);
+    assert_string_equal(text, "");
 }
 
 /* What the kernel says at the end: of whether it has copied, in the highest bit;
@@ -9833,7 +9923,7 @@ static void g5_8_send_zc_copies_once_and_believes_the_last_word(void **state) {
     open_pair(UNIX_SOCKETS, false, self.fd);
     check_equal(run(&self.future, virtual_clock()), 0);
     close_pair(self.fd);
-    assert_notes(-EINVAL, 1, 2, -EOPNOTSUPP, 1, 2);
+    assert_notes(-EINVAL, 1, 2, -EOPNOTSUPP, 1, 2, -ENOMEM, 1, 2);
     self = MINI_FRAME(struct script, last_word_script, .i = 0);
     open_pair(TCP_SOCKETS, false, self.fd);
     check_equal(run(&self.future, real_clock(1)), 0);
@@ -10607,6 +10697,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_6_io_uring_is_the_default_where_there_is_one),
     cmocka_unit_test(g5_6_where_io_uring_is_refused_poll_is_used_and_said),
     cmocka_unit_test(g5_6_where_a_ring_cannot_be_used_poll_is_used_and_said),
+    cmocka_unit_test(
+        g5_6_where_memory_for_a_ring_stays_short_poll_is_used_and_said),
     cmocka_unit_test(g5_6_where_io_uring_is_refused_it_cannot_be_forced),
     cmocka_unit_test(g5_3_a_kernel_that_says_ebusy_eagain_or_eintr),
     cmocka_unit_test(g5_3_operations_that_find_nothing_are_tried_again),
@@ -10684,8 +10776,10 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_4_a_buffer_that_comes_empty_goes_back),
     cmocka_unit_test(g5_3_what_is_interrupted_or_not_ready_is_tried_again),
     cmocka_unit_test(g5_3_what_has_no_thread_in_the_kernel_waits_for_one),
+    cmocka_unit_test(g5_6_rings_closed_a_moment_ago_are_in_nobodys_way),
     cmocka_unit_test(g5_2_what_is_to_be_stopped_is_not_tried_again),
     cmocka_unit_test(g5_8_send_zc_copies_once_and_believes_the_last_word),
+    cmocka_unit_test(g5_8_send_zc_of_more_than_may_be_locked_copies),
     cmocka_unit_test(g5_1_an_interrupted_close_is_not_done_again),
     cmocka_unit_test(g5_1_any_system_call_may_fail_for_one),
     cmocka_unit_test(g5_6_whatever_the_ring_refuses_there_is_poll),

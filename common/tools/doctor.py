@@ -24,6 +24,7 @@ FEATURES = {45: "multishot", 47: "buffer ring and send_zc", 30: "splice"}
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 COMPILER = os.environ.get("CC") or ("gcc" if shutil.which("gcc") else "cc")
+RING_BYTES = 92 << 10  # a shard's ring and its buffer ring
 DEPS = "run 'make deps'"
 
 
@@ -186,10 +187,10 @@ def human(limit, unit=""):
 def check_memlock():
     soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     found = f"{human(soft, 'B')} (at most {human(hard, 'B')})"
-    if 0 <= soft < 1 << 20:
-        return WARN, found, ("kernels before 5.12 count rings as locked "
-                             "memory: 'ulimit -l 8192', or memlock in "
-                             "/etc/security/limits.conf")
+    if 0 <= soft < max(1 << 20, 2 * RING_BYTES * (os.cpu_count() or 1)):
+        return WARN, found, ("some kernels, old and new, count a shard's ring "
+                             f"as {RING_BYTES >> 10} KiB of it: 'ulimit -l "
+                             "8192', or memlock in /etc/security/limits.conf")
     return OK, found, ""
 
 
