@@ -22,7 +22,6 @@ failed, 1 if some did and 2 if there was nothing to run.
 
 import argparse
 import concurrent.futures
-import ctypes
 import fnmatch
 import glob
 import os
@@ -37,6 +36,11 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "common", "tools"))
+sys.dont_write_bytecode = True
+
+import doctor
+
 PROGRAM_SECONDS = 300  # the whole of one program; a test alone has 120
 SLOW_SECONDS = 3000  # the same where each instruction is interpreted
 MAKE = os.environ.get("MAKE") or shutil.which("gmake") or "make"
@@ -110,16 +114,7 @@ def directory(stage):
 
 def io_uring_works():
     """Asks the kernel for a ring, as the runtime would."""
-    if platform.system() != "Linux":
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    parameters = ctypes.create_string_buffer(120)
-    fd = libc.syscall(ctypes.c_long(425), ctypes.c_long(2), parameters)
-    if fd < 0:
-        return False
-    os.close(fd)
-    return True
+    return platform.system() == "Linux" and doctor.try_io_uring()[0] == 0
 
 
 def raise_open_files():

@@ -12,12 +12,14 @@ import platform
 import re
 import resource
 import shutil
+import struct
 import subprocess
 import sys
 
 # These have the same numbers on every architecture Linux has but Alpha.
 IO_URING_SETUP, IO_URING_ENTER, IO_URING_REGISTER = 425, 426, 427
-REGISTER_PROBE = 8
+REGISTER_PROBE, SETUP_CQSIZE = 8, 8
+SQ_ENTRIES, CQ_ENTRIES = 256, 4096  # as in io_uring.c
 # What stage 5 makes use of, by the operation that came with it; see probe() in
 # io_uring.c.
 FEATURES = {45: "multishot", 47: "buffer ring and send_zc", 30: "splice"}
@@ -117,11 +119,13 @@ def check_liburing():
 
 
 def try_io_uring():
-    """Sets up a ring, uses and closes it: 0 or the errno, and what it lacks."""
+    """Sets up a ring as large as the runtime's, uses and closes it: 0 or the
+    errno, and what it lacks."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     parameters = ctypes.create_string_buffer(120)
-    fd = libc.syscall(ctypes.c_long(IO_URING_SETUP), ctypes.c_long(4),
+    struct.pack_into("=III", parameters, 0, 0, CQ_ENTRIES, SETUP_CQSIZE)
+    fd = libc.syscall(ctypes.c_long(IO_URING_SETUP), ctypes.c_long(SQ_ENTRIES),
                       parameters)
     if fd < 0:
         return ctypes.get_errno(), []
