@@ -223,6 +223,7 @@ check-fuzz:
 check-interleave:
 	@$(PYTHON) tests/interleave/run.py --quick
 check-sim:
+	@$(PYTHON) tests/sim/breakages.py --list >/dev/null
 	@[ "$$(uname -s)" = Linux ] || { \
 	    echo "skipped: the simulated machine wants Linux"; exit; }; \
 	    $(MAKE) -s sim COUNT=2000

@@ -96,11 +96,12 @@ ifneq ($(SYSTEM),Darwin)
 RUNTIME := $(BUILD)/tests/runtime.o
 WRAP    := $(foreach f,malloc calloc realloc free aligned_alloc posix_memalign,\
            -Wl,--wrap=$(f))
-CALLS   := accept accept4 bind close connect eventfd eventfd_read fstat fstatat \
-           fsync getaddrinfo getpid getsockname getsockopt listen openat pipe \
-           poll ppoll pread pthread_create pthread_join pwrite read recv \
-           recvmsg sched_getaffinity sched_setaffinity sched_yield send \
-           sendfile sendmsg setsockopt shutdown socket write
+CALLS   := accept accept4 bind close connect eventfd eventfd_read \
+           eventfd_write fstat fstatat fsync getaddrinfo getpid getsockname \
+           getsockopt listen openat pipe poll ppoll pread pthread_create \
+           pthread_join pwrite read recv recvmsg sched_getaffinity \
+           sched_setaffinity sched_yield send sendfile sendmsg setsockopt \
+           shutdown socket write
 ifneq ($(filter uring,$(BACKENDS)),)
 CALLS   += $(addprefix io_uring_,get_probe_ring queue_init_params \
            register_buf_ring register_buffers register_files_sparse \

@@ -5,7 +5,7 @@
  *
  * Left out are calls that cannot fail, or whose failure says that what they
  * are for is done already: the clock, fcntl, sigaction, and the ring of a
- * doorbell.
+ * doorbell, which is only counted.
  */
 #include "faults.h"
 
@@ -28,6 +28,7 @@ static struct mini_test_fault fault; /* what has failed */
 static atomic_int threads; /* of the runtime's, not joined yet */
 
 void (*mini_test_before_call)(const char *call);
+atomic_long mini_test_calls, mini_test_bell_rings;
 atomic_long mini_test_ring_calls;
 atomic_llong mini_test_longest_wait;
 
@@ -35,6 +36,7 @@ void (*mini_test_completion)(void *operation, int *result, uint32_t *flags);
 int mini_test_unknown = -1;
 
 int mini_test_must_fail(const char *call, const int *errors, size_t count) {
+    mini_test_calls++;
     if (until_failure < 0 || kind >= count ||
         atomic_fetch_sub(&until_failure, 1) != 0)
         return 0;
@@ -162,6 +164,7 @@ ssize_t __wrap_write(int fd, const void *buffer, size_t size);
 ssize_t __wrap_write(int fd, const void *buffer, size_t size) {
     int error = size > 1 ? MUST_FAIL("write", EINTR, EAGAIN, EIO, ENOSPC) : 0;
 
+    mini_test_bell_rings += size == 1;
     return error ? errno = error, -1 : write(fd, buffer, size);
 }
 
@@ -241,6 +244,11 @@ WRAP(int, accept4,
 WRAP(int, eventfd, (unsigned count, int flags), (count, flags), EMFILE, ENFILE,
     ENOMEM)
 WRAP(int, eventfd_read, (int fd, eventfd_t *value), (fd, value), EAGAIN)
+int __wrap_eventfd_write(int fd, eventfd_t value);
+int __wrap_eventfd_write(int fd, eventfd_t value) {
+    mini_test_bell_rings++;
+    return eventfd_write(fd, value);
+}
 WRAP(int, ppoll,
     (struct pollfd * fds, nfds_t count, const struct timespec *limit,
         const sigset_t *mask),

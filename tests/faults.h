@@ -57,6 +57,10 @@ extern void (*mini_test_completion)(
  * knows; below 0: it says how it is. */
 extern int mini_test_unknown;
 
+/** System calls of the runtime's that can be made to fail here, so far; and
+ * rings of doorbells, which cannot. 0 where the linker cannot wrap (macOS). */
+extern atomic_long mini_test_calls, mini_test_bell_rings;
+
 /** Calls of the runtime's that may enter the kernel for the ring, so far. */
 extern atomic_long mini_test_ring_calls;
 

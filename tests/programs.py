@@ -655,9 +655,12 @@ def _():
         with server(backend, "--shards", 2) as it:
             peers = [connect(it.port) for _ in range(20)]
             require(all(echoes(peer) for peer in peers), "no echo")
+            started = time.monotonic()
             it.process.send(signal.SIGTERM)
             status = it.process.end(DRAIN + SECONDS)
+            took = time.monotonic() - started
             require(status == 0, f"{backend}: status {status}")
+            require(took >= DRAIN, f"{backend}: it waited {took:.2f} s only")
             for peer in peers:
                 require(peer.recv(1) == b"", "a connection is still open")
                 peer.close()

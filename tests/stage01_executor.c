@@ -248,7 +248,7 @@ static long play_loudly(poll_function *poll) {
     mini_self = NULL; /* should a test have failed in the middle of a run */
     if (seed) options.shuffle_seed = seed;
     set_scene(poll);
-    alarm(30); /* none takes that long, unless it hangs */
+    alarm(MINI_TEST_SECONDS / 4); /* longer, and it hangs */
     mini_test_capture_begin();
     long result = mini_run(&scene.future, &options);
     mini_test_capture_end(said, sizeof said);

@@ -2827,7 +2827,7 @@ static MINI_POLL(makes_rounds) {
         self->wrong += MINI_RESULT != (long)self->shard;
         MINI_AWAIT(mini_timeout(&self->timeout,
             mini_spawn_on(&self->remote, self->shard,
-                mini_sleep(&self->sleep, MINI_SECOND)),
+                mini_sleep(&self->sleep, 3600 * MINI_SECOND)),
             1));
         self->wrong += MINI_RESULT != -ETIMEDOUT;
     }

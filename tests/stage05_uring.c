@@ -8682,6 +8682,75 @@ static void g5_8_a_file_to_a_peer_that_resets(void **state) {
     sigaction(SIGPIPE, &before, NULL);
 }
 
+#if defined(__linux__) && defined(_GNU_SOURCE)
+
+/* Each system call on the way fails in turn: so that is how it goes. */
+static mini_poll way_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct courier *self = MINI_SELF(struct courier);
+
+    MINI_BEGIN;
+    MINI_AWAIT(send_part(self));
+    drain_part(self);
+    MINI_END(MINI_RESULT);
+}
+
+static struct courier on_its_way;
+static bool is_in_the_kernel;
+
+static long go_the_way(void) {
+    char text[4096];
+
+    on_its_way.future = MINI_FUTURE(way_script, "way");
+    on_its_way.got = 0;
+    mini_test_capture_begin(); /* a backend may say that it cannot */
+    long result = run(&on_its_way.future, virtual_clock());
+
+    mini_test_capture_end(text, sizeof text);
+    return result;
+}
+
+static void look_at_the_way(long result, const struct mini_test_fault *fault) {
+    static const char *const others[] = {"read", "pread", "recv", "write",
+        "send", "read in the ring", "write in the ring", "send in the ring"};
+    const char *call = fault->call ? fault->call : "";
+
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        check(strcmp(call, others[i]) != 0);
+    is_in_the_kernel |= strcmp(call, "sendfile") == 0 ||
+        strcmp(call, "splice in the ring") == 0;
+    if (!fault->call) check_equal(result, on_its_way.length);
+}
+
+static void ways(void) {
+    int dir = make_folder();
+
+    on_its_way = (struct courier){.file_size = 9000, .length = 9000};
+    on_its_way.file = make_file(dir, on_its_way.file_size);
+    remove_folder(dir);
+    open_pair(UNIX_SOCKETS, false, on_its_way.fd);
+    is_in_the_kernel = false;
+    if (mini_test_each_fault(go_the_way, look_at_the_way) > 0)
+        check(is_in_the_kernel);
+    close_pair(on_its_way.fd);
+    close(on_its_way.file);
+    check_equal(on_its_way.wrong, 0);
+}
+
+static void g5_8_a_file_goes_by_way_of_the_kernel_alone(void **state) {
+    (void)state;
+    each_kernel(ways);
+}
+
+#else
+
+static void g5_8_a_file_goes_by_way_of_the_kernel_alone(void **state) {
+    (void)state;
+    skip(); /* POSIX has no such call */
+}
+
+#endif
+
 static mini_poll file_errors_to_socket(
     struct mini_future *future, struct mini_context cx) {
     struct courier *self = MINI_SELF(struct courier);
@@ -10776,6 +10845,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_8_parts_of_files_are_sent),
     cmocka_unit_test(g5_8_a_file_to_a_slow_peer_does_not_stall_the_shard),
     cmocka_unit_test(g5_8_a_file_to_a_peer_that_resets),
+    cmocka_unit_test(g5_8_a_file_goes_by_way_of_the_kernel_alone),
     cmocka_unit_test(g5_8_what_cannot_be_sent_from_a_file_is_told),
     cmocka_unit_test(g5_2_a_cancelled_send_file_counts_every_byte),
     cmocka_unit_test(g5_8_fixed_buffers_are_used_and_given_up),
