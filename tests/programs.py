@@ -1266,6 +1266,29 @@ def _(backend):
         it.stop()
 
 
+@on_each_backend("httpd: no answer follows one that was cut short")
+def _(backend):
+    with web(backend, "--shards", 1, "--timeout", 1) as (it, files):
+        with connect(it.port) as peer:
+            unsent = request("/small.js") * 8000  # more than sockets hold
+            limit = time.monotonic() + 1.5
+            peer.setblocking(False)
+            with contextlib.suppress(ConnectionError):
+                while time.monotonic() < limit:
+                    with contextlib.suppress(BlockingIOError):
+                        unsent = unsent[peer.send(unsent):]
+                    time.sleep(0.01)
+            peer.settimeout(SECONDS)
+            answers = Answers(peer)
+            with contextlib.suppress(ConnectionError):
+                while answers.more():
+                    pass
+            for answer in answers.rest.split(b"HTTP/1.1 ")[1:-1]:
+                require(answer.partition(b"\r\n\r\n")[2] == files["small.js"],
+                        "another answer in the middle of one")
+        it.stop()
+
+
 @on_each_backend("httpd: many at once")
 def _(backend):
     trouble = []
