@@ -1507,11 +1507,31 @@ def _(backend):
         fails_to_copy(backend, one, folder, folder, "directory")
         fails_to_copy(backend, folder, other, folder, "regular file")
         fails_to_copy(backend, "/dev/null", other, "/dev/null", "regular file")
+        os.mkfifo(f"{folder}/fifo")
+        reader = os.open(f"{folder}/fifo", os.O_RDONLY | os.O_NONBLOCK)
+        fails_to_copy(backend, one, f"{folder}/fifo", "order", "to a file")
+        os.close(reader)
         require(not os.path.exists(other), "something is left")
         for bad in ([], [one], [one, other, "x"], [one, other, "--fast"]):
             status, _, errors = run("copy", *bad)
             require(status == 2 and errors.count("\n") == 1,
                     f"{bad}: {status}, {errors!r}")
+
+
+@check("copy: over somebody else's file, whose mode stays")
+def _():
+    if os.geteuid() != 0:
+        raise Skip("nobody else's file can be made")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(os.path.join(BUILD, "copy"), folder)
+        source, target = f"{folder}/from", f"{folder}/to"
+        write_file(source, b"new", 0o644)
+        write_file(target, b"older", 0o666)
+        os.chmod(folder, 0o755)
+        status, _, errors = run(f"{folder}/copy", source, target, user=NOBODY)
+        require(status == 0, f"status {status}, {errors!r}")
+        require(read_file(target) == b"new", "the copy is another")
+        require(os.stat(target).st_mode & 0o777 == 0o666, "another mode")
 
 
 @on_each_backend("copy: a full disk is told")
