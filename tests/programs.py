@@ -1353,6 +1353,7 @@ def _():
            (["--root", __file__], 1), (["--root", ""], 1),
            (["--root", root, "--port", "x"], 2),
            (["--root", root, "--shards", "-1"], 2),
+           (["--root", root, "--timeout", "0"], 2),
            (["--root", root, "--accept", "all"], 2)]
     for arguments, status in bad:
         refused(*arguments, statuses=[status], program="httpd",

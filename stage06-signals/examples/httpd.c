@@ -435,7 +435,8 @@ static struct mini_future *serve(void *frame, int fd, void *arg) {
 
 static void usage(void) {
     fputs("usage: httpd --root DIR [--port P (0: a free one)] [--shards N (0: "
-          "one a CPU)] [--host H] [--accept spread|reuseport] [--timeout S]\n",
+          "one a CPU)] [--host H] [--accept spread|reuseport] [--timeout S (1 "
+          "to 3600)]\n",
         stderr);
     exit(2);
 }
@@ -470,7 +471,7 @@ int main(int argc, char **argv) {
         else
             usage();
     }
-    if (!directory || optind < argc) usage();
+    if (!directory || optind < argc || patience == 0) usage();
     root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) {
         fprintf(stderr, "httpd: cannot serve the directory %s: %s\n", directory,
