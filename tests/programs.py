@@ -1269,6 +1269,29 @@ def _(backend):
         it.stop()
 
 
+@on_each_backend("httpd: no answer follows one that was cut short")
+def _(backend):
+    with web(backend, "--shards", 1, "--timeout", 1) as (it, files):
+        with connect(it.port) as peer:
+            unsent = request("/small.js") * 8000  # more than sockets hold
+            limit = time.monotonic() + 1.5
+            peer.setblocking(False)
+            with contextlib.suppress(ConnectionError):
+                while time.monotonic() < limit:
+                    with contextlib.suppress(BlockingIOError):
+                        unsent = unsent[peer.send(unsent):]
+                    time.sleep(0.01)
+            peer.settimeout(SECONDS)
+            answers = Answers(peer)
+            with contextlib.suppress(ConnectionError):
+                while answers.more():
+                    pass
+            for answer in answers.rest.split(b"HTTP/1.1 ")[1:-1]:
+                require(answer.partition(b"\r\n\r\n")[2] == files["small.js"],
+                        "another answer in the middle of one")
+        it.stop()
+
+
 @on_each_backend("httpd: many at once")
 def _(backend):
     trouble = []
@@ -1333,6 +1356,7 @@ def _():
            (["--root", __file__], 1), (["--root", ""], 1),
            (["--root", root, "--port", "x"], 2),
            (["--root", root, "--shards", "-1"], 2),
+           (["--root", root, "--timeout", "0"], 2),
            (["--root", root, "--accept", "all"], 2)]
     for arguments, status in bad:
         refused(*arguments, statuses=[status], program="httpd",
@@ -1487,11 +1511,31 @@ def _(backend):
         fails_to_copy(backend, one, folder, folder, "directory")
         fails_to_copy(backend, folder, other, folder, "regular file")
         fails_to_copy(backend, "/dev/null", other, "/dev/null", "regular file")
+        os.mkfifo(f"{folder}/fifo")
+        reader = os.open(f"{folder}/fifo", os.O_RDONLY | os.O_NONBLOCK)
+        fails_to_copy(backend, one, f"{folder}/fifo", "order", "to a file")
+        os.close(reader)
         require(not os.path.exists(other), "something is left")
         for bad in ([], [one], [one, other, "x"], [one, other, "--fast"]):
             status, _, errors = run("copy", *bad)
             require(status == 2 and errors.count("\n") == 1,
                     f"{bad}: {status}, {errors!r}")
+
+
+@check("copy: over somebody else's file, whose mode stays")
+def _():
+    if os.geteuid() != 0:
+        raise Skip("nobody else's file can be made")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(os.path.join(BUILD, "copy"), folder)
+        source, target = f"{folder}/from", f"{folder}/to"
+        write_file(source, b"new", 0o644)
+        write_file(target, b"older", 0o666)
+        os.chmod(folder, 0o755)
+        status, _, errors = run(f"{folder}/copy", source, target, user=NOBODY)
+        require(status == 0, f"status {status}, {errors!r}")
+        require(read_file(target) == b"new", "the copy is another")
+        require(os.stat(target).st_mode & 0o777 == 0o666, "another mode")
 
 
 @on_each_backend("copy: a full disk is told")

@@ -144,6 +144,13 @@ static long inspect(struct copy *self) {
             self->from);
         return self->error = -EINVAL;
     }
+    if (lseek(self->target, 0, SEEK_CUR) < 0) {
+        fprintf(stderr,
+            "copy: %s takes what comes in order, and blocks do not; copy to a "
+            "file\n",
+            self->to);
+        return self->error = -EINVAL;
+    }
     self->regular = S_ISREG(to.st_mode);
     self->mode = from.st_mode & 0777;
     self->size = (uint64_t)from.st_size;
@@ -164,12 +171,13 @@ static bool go_direct(int fd, const char *path) {
 }
 
 /* On a helper thread: what has no future of its own. Only now may others read
- * DST, if they may read SRC. */
+ * DST, if they may read SRC; but the mode of somebody else's file, or on some
+ * file systems, is not ours to set. */
 static long complete(void *arg) {
     struct copy *self = arg;
     if (!self->regular) return 0;
     if (ftruncate(self->target, self->end) < 0 ||
-        fchmod(self->target, self->mode) < 0)
+        (fchmod(self->target, self->mode) < 0 && errno != EPERM))
         return -errno;
     return 0;
 }
@@ -238,6 +246,7 @@ end:
     }
     if (copy->error < 0 && copy->made) unlink(copy->to);
     if (copy->error == 0) show(copy, true);
+    mini_fix_buffer(NULL, 0); /* all slots have ended */
     free(self->buffers);
     MINI_END(copy->error);
 }

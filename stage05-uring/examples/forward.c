@@ -217,9 +217,7 @@ int main(int argc, char **argv) {
         {"shards", required_argument, 0, 's'},
         {"host", required_argument, 0, 'h'},
         {"accept", required_argument, 0, 'a'}, {0}};
-    /* Who reads nothing keeps the buffers that are on their way to him; there
-     * should be some for the others, too. */
-    struct mini_options run = {.buffers = 4096};
+    struct mini_options run = {0};
     struct mini_server_options server = {
         .host = "127.0.0.1", .frame = sizeof(struct conn), .serve = serve};
     struct program frame;

@@ -121,10 +121,16 @@ struct conn {
 
 /* Sends OUT. Who does not read waits for us, not we for him. */
 static struct mini_future *flush(struct conn *self) {
-    size_t length = self->filled;
-    self->filled = 0;
     return mini_timeout(&self->timeout,
-        mini_send_all(&self->io, self->fd, self->out, length), patience);
+        mini_send_all(&self->io, self->fd, self->out, self->filled), patience);
+}
+
+/* What flush has come to. Part of OUT would be its result, too: who has not
+ * taken all of an answer must not take the next one for the rest of it. */
+static long flushed(struct conn *self, long result) {
+    bool all = result == (long)self->filled;
+    self->filled = 0;
+    return all || result < 0 ? result : -EIO;
 }
 
 /* ---- the head of an answer ---- */
@@ -283,7 +289,10 @@ static MINI_POLL(answer) {
     }
     conn->last = !request->keep;
     future->result = 0;
-    if (!has_room(self)) MINI_AWAIT(flush(conn));
+    if (!has_room(self)) {
+        MINI_AWAIT(flush(conn));
+        future->result = flushed(conn, MINI_RESULT);
+    }
     if (MINI_RESULT < 0) goto end;
     add_head(conn, self);
     if (self->file < 0 && !request->head) {
@@ -298,6 +307,7 @@ static MINI_POLL(answer) {
         conn->filled += (size_t)self->length;
     } else {
         MINI_AWAIT(flush(conn));
+        future->result = flushed(conn, MINI_RESULT);
         if (MINI_RESULT >= 0) MINI_AWAIT(send_file(self));
     }
     if (MINI_RESULT >= 0 && MINI_RESULT != (long)self->length)
@@ -388,7 +398,10 @@ static MINI_POLL(converse) {
                 .conn = self, .file = -1, .status = self->request.status));
             if (MINI_RESULT < 0) goto end;
         }
-        if (self->filled > 0) MINI_AWAIT(flush(self));
+        if (self->filled > 0) {
+            MINI_AWAIT(flush(self));
+            future->result = flushed(self, MINI_RESULT);
+        }
         if (MINI_RESULT < 0) goto end;
         if (self->last) break;
         if (!keep_rest(self)) goto end;
@@ -422,7 +435,8 @@ static struct mini_future *serve(void *frame, int fd, void *arg) {
 
 static void usage(void) {
     fputs("usage: httpd --root DIR [--port P (0: a free one)] [--shards N (0: "
-          "one a CPU)] [--host H] [--accept spread|reuseport] [--timeout S]\n",
+          "one a CPU)] [--host H] [--accept spread|reuseport] [--timeout S (1 "
+          "to 3600)]\n",
         stderr);
     exit(2);
 }
@@ -457,7 +471,7 @@ int main(int argc, char **argv) {
         else
             usage();
     }
-    if (!directory || optind < argc) usage();
+    if (!directory || optind < argc || patience == 0) usage();
     root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0) {
         fprintf(stderr, "httpd: cannot serve the directory %s: %s\n", directory,

@@ -190,8 +190,15 @@ static mini_poll state_of(const struct mini_future *future) {
 
 MINI_POLL(mini_io_step) {
     struct mini_io *self = MINI_SELF(struct mini_io);
-    if (!goes_on(future, cx, self->op)) return state_of(future);
-    return mini_ready(future, carry_out(self));
+    bool begun = future->resume == 1;
+    if (goes_on(future, cx, self->op))
+        return mini_ready(future, carry_out(self));
+    /* part of it may have gone out before the cancel */
+    if (begun && self->op == MINI_OP_SEND && future->resume == MINI_DONE &&
+        self->length > 1 && draw(2))
+        future->result =
+            send_out(self->from, 1 + draw((unsigned)self->length - 1));
+    return state_of(future);
 }
 
 static MINI_POLL(recv_poll) {
