@@ -220,7 +220,8 @@ static inline struct mini_future *mini_send(
 }
 
 /** Sends all of LENGTH bytes: LENGTH, or an errno; SLOT->done says how many
- * went out. Cancelled after the first byte it gives that count. */
+ * went out. Cancelled after the first byte it gives that count, also where
+ * mini_timeout() cancels: less than LENGTH is then a failure. */
 static inline struct mini_future *mini_send_all(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
     return MINI_IO(slot, MINI_OP_SEND, fd, buffer, length, 0, .all = true);
