@@ -225,6 +225,7 @@ check-interleave:
 check-sim:
 	@[ "$$(uname -s)" = Linux ] || { \
 	    echo "skipped: the simulated machine wants Linux"; exit; }; \
+	    $(PYTHON) tests/sim/breakages.py --list >/dev/null && \
 	    $(MAKE) -s sim COUNT=2000
 
 check-portable:
