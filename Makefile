@@ -95,8 +95,8 @@ clean:
 ##
 ## Deeper, and longer than a check:
 ##   make interleave      tries every interleaving of two or three threads of
-##                        stages 3 and 4 and of 6's signals, and what mistakes
-##                        lead to; WEAK=announce: one
+##                        stages 3 and 4, 5's helpers and 6's signals, and what
+##                        mistakes lead to; WEAK=announce: one
 ##   make sim             shards, kernel and faults in one thread, seed after seed;
 ##                        SEED=123 replays one, STAGE=04 COUNT=100000
 ##   make sim-breakages   breaks the runtime: after how many seeds is it noticed?
@@ -226,6 +226,7 @@ check-sim:
 	@$(PYTHON) tests/sim/breakages.py --list >/dev/null
 	@[ "$$(uname -s)" = Linux ] || { \
 	    echo "skipped: the simulated machine wants Linux"; exit; }; \
+	    $(PYTHON) tests/sim/breakages.py --list >/dev/null && \
 	    $(MAKE) -s sim COUNT=2000
 
 check-portable:

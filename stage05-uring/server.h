@@ -52,10 +52,11 @@ struct mini_server {
 
 /** Opens a listening socket on the first address of HOST (NULL: 127.0.0.1) that
  * this machine has, and on PORT (0: a free one); its connections have
- * TCP_NODELAY. Any thread, also outside mini_run; blocks while it looks up a name. A descriptor, the caller's
- * and closed on exec, or a negative errno: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL
- * (also for a name that is not known), -EINVAL (a PORT above 65535),
- * -EOPNOTSUPP (REUSEPORT, which is not to be had with POSIX alone). */
+ * TCP_NODELAY. Any thread, also outside mini_run; blocks while it looks up a
+ * name. A descriptor, the caller's and closed on exec, or a negative errno:
+ * -EADDRINUSE, -EACCES, -EADDRNOTAVAIL (also for a name that is not known),
+ * -EINVAL (a PORT above 65535), -EOPNOTSUPP (REUSEPORT, which is not to be had
+ * with POSIX alone). */
 int mini_listen(const char *host, unsigned port, bool reuseport);
 /** The same for a socket of TYPE SOCK_STREAM or SOCK_DGRAM, without
  * listen(2). */
