@@ -195,6 +195,15 @@ static void wait_until_ready(
     operation->armed = true;
 }
 
+/* A multishot receive of an AF_UNIX socket may wait for ever at its end: this
+ * kernel's error, liburing's issue 1549. TCP does not have it. */
+static bool is_local(int fd) {
+    struct sockaddr name = {0};
+    socklen_t size = sizeof name;
+    getsockname(fd, &name, &size);
+    return name.sa_family == AF_UNIX;
+}
+
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
     struct uring *uring = io->state;
     if (waits_first(io, operation)) {
@@ -215,7 +224,8 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
     case MINI_OP_RECV: io_uring_prep_recv(sqe, fd, buffer, length, 0); break;
     case MINI_OP_RECV_LEASE:
         io_uring_prep_recv(sqe, fd, NULL, 0, 0); /* as much as goes into it */
-        if (operation->multishot) sqe->ioprio = IORING_RECV_MULTISHOT;
+        if (operation->multishot && !is_local(fd))
+            sqe->ioprio = IORING_RECV_MULTISHOT;
         sqe->flags = IOSQE_BUFFER_SELECT; /* from group 0 */
         break;
     case MINI_OP_RECVMSG: io_uring_prep_recvmsg(sqe, fd, buffer, 0); break;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* One request of an echo server, to count instructions: a task that sends 64
  * bytes and receives them, and one that receives and sends them back as the
- * example echo does, over a pair of sockets, W of such pairs.
+ * example echo does, over a TCP connection, W of those.
  *     echo_turn_mini W */
 #include "miniss.h"
 
 #include "bench.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #define SIZE 64
 
@@ -62,17 +65,29 @@ struct program {
     struct mini_join join;
     struct mini_task **tasks;
     unsigned i;
+    int listener;
 };
+
+static int connection(int listener) {
+    struct sockaddr_in address;
+    socklen_t length = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (getsockname(listener, (struct sockaddr *)&address, &length) < 0 ||
+        connect(fd, (struct sockaddr *)&address, length) < 0)
+        exit(1);
+    return fd;
+}
 
 static MINI_POLL(program) {
     struct program *self = MINI_SELF(struct program);
     MINI_BEGIN;
     bench_start(&bench);
     for (unsigned i = 0; i < pairs; i++) {
-        int fds[2];
-        if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0) exit(1);
-        mini_detach(MINI_SPAWN(struct server, server, .fd = fds[0]));
-        self->tasks[i] = MINI_SPAWN(struct client, client, .fd = fds[1]);
+        int fd = connection(self->listener);
+        self->tasks[i] = MINI_SPAWN(struct client, client, .fd = fd);
+        fd = accept(self->listener, NULL, NULL);
+        if (fd < 0) exit(1);
+        mini_detach(MINI_SPAWN(struct server, server, .fd = fd));
     }
     for (self->i = 0; self->i < pairs; self->i++)
         MINI_AWAIT(mini_join(&self->join, self->tasks[self->i]));
@@ -86,7 +101,8 @@ int main(int argc, char **argv) {
     struct mini_task **tasks = calloc(pairs, sizeof *tasks);
     if (!tasks) return 1;
     bench_init(&bench, CLOCK_THREAD_CPUTIME_ID);
-    if (mini_run(MINI_CALL(struct program, &frame, program, .tasks = tasks),
+    if (mini_run(MINI_CALL(struct program, &frame, program, .tasks = tasks,
+                     .listener = mini_listen("127.0.0.1", 0, false)),
             NULL) < 0)
         return 1;
     bench_print(&bench);
