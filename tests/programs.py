@@ -889,15 +889,76 @@ def _():
             statuses=[1], words=["io_uring"])
 
 
-@check("echo: too few descriptors to start are told")
-def _():
-    def few():
-        resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
+def few_files(most):
+    """What makes a process have MOST descriptors at most."""
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
-    status, output, errors = run("echo", "--port", 0, "--shards", 8,
-                                 backend="poll", preexec_fn=few)
-    require(status in (1, 2) and errors.count("\n") == 1 and not output,
-            f"status {status}, {output!r}, {errors!r}")
+
+@check("too few descriptors to start are told, and what to do")
+def _():
+    for program, most, *arguments in (
+            ("echo", 8, "--port", 0, "--shards", 8),  # not all shards start
+            ("echo", 8, "--port", 0, "--shards", 1),  # no socket that listens
+            ("httpd", 8, "--port", 0, "--root", "/"),
+            ("forward", 8, "--port", 0, "--to", f"{HOST}:1"),
+            ("udp-echo", 4, "--port", 0), ("copy", 4, "x", "y"),
+            ("shards", 4)):
+        refused(*arguments, statuses=[1], words=["ulimit -n"],
+                program=program, backend="poll", preexec_fn=few_files(most))
+
+
+@check("echo_client: more connections than descriptors are told")
+def _():
+    with server(None) as it:
+        status, _, errors = run(
+            "echo_client", "--port", it.port, "--connections", 40,
+            backend="poll", preexec_fn=few_files(20))
+        require(status == 1 and errors.count("\n") == 1
+                and "ulimit -n" in errors, f"status {status}, {errors!r}")
+        it.stop()
+
+
+def pidfd(call, *arguments):
+    """A descriptor from pidfd_open(2) or pidfd_getfd(2), by their numbers."""
+    found = ctypes.CDLL(None, use_errno=True).syscall(call, *arguments, 0)
+    if found < 0:
+        raise Skip("no other process's socket can be had: "
+                   + os.strerror(ctypes.get_errno()))
+    return found
+
+
+def shut_listeners(process):
+    """As if the sockets it listens on had broken."""
+    pid = process.process.pid
+    folder = f"/proc/{pid}/fd"
+    one = pidfd(434, pid)
+    sockets = [socket.socket(fileno=pidfd(438, one, int(fd)))
+               for fd in os.listdir(folder)
+               if os.readlink(f"{folder}/{fd}").startswith("socket:")]
+    os.close(one)
+    for it in sockets:  # several may be the same
+        with it:
+            if it.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                it.shutdown(socket.SHUT_RDWR)
+
+
+@check("a server whose sockets all break says so, and ends")
+def _():
+    if platform.system() != "Linux":
+        raise Skip("no other process's socket can be had")
+    for backend in backends():
+        for program, *arguments in (
+                ("echo",), ("forward", "--to", f"{HOST}:1"),
+                *(("echo", "--accept", policy) for policy in policies())):
+            with server(backend, "--shards", 2, *arguments,
+                        program=program) as it:
+                shut_listeners(it.process)
+                status, said = it.process.end(), it.process.errors()
+                what = f"{backend}, {program}: status {status}, {said!r}"
+                require(status == 1 and said.count("\n") == 1, what)
+                require(all(word in said for word in (
+                    program, "stops listening", f"{HOST}:{it.port}",
+                    os.strerror(errno.EINVAL))), what)
 
 
 # --- httpd -------------------------------------------------------------------

@@ -46,7 +46,7 @@ static long fail(
     else
         fprintf(stderr, "copy: cannot %s %s: %s%s\n", doing, path,
             strerror((int)-error),
-            full ? "; make room there, then copy again" : "");
+            full ? "; make room there, then copy again" : remedy(error));
     self->stop = true;
     return self->error = error;
 }

@@ -46,9 +46,14 @@ static inline void say_listening(const char *host, unsigned port) {
     fflush(stdout);
 }
 
+/* What to do about ERROR, to follow its name; "" if nothing comes to mind. */
+static inline const char *remedy(long error) {
+    return error == -EMFILE ? "; allow more with ulimit -n" : "";
+}
+
 static inline long cannot_listen(
     const char *program, const char *host, unsigned port, long error) {
-    const char *advice = "";
+    const char *advice = remedy(error);
     if (error == -EADDRINUSE) advice = "; take another --port, 0: a free one";
     if (error == -EACCES) advice = "; take another --port, from 1024 on";
     if (error == -EADDRNOTAVAIL)
@@ -59,7 +64,16 @@ static inline long cannot_listen(
     return error;
 }
 
-/* A TCP server, from the listening socket to the cancel that ends it: 0. */
+static inline long stops_listening(
+    const char *program, const char *host, unsigned port, long error) {
+    fprintf(stderr, "%s: stops listening on %s%s%s:%u: %s\n", program,
+        around(host, "["), host, around(host, "]"), port,
+        strerror((int)-error));
+    return error;
+}
+
+/* A TCP server, from the listening socket to the cancel that ends it: 0; or to
+ * an error of the listening socket's, which does not pass. */
 struct service {
     struct mini_future future;
     const char *program; /* its name */
@@ -76,7 +90,9 @@ static inline MINI_POLL(service) {
             self->program, self->options.host, self->options.port, error));
     say_listening(self->options.host, self->server.port);
     MINI_AWAIT(mini_serve(&self->server));
-    MINI_END(MINI_RESULT == -ECANCELED ? 0 : MINI_RESULT);
+    if (MINI_RESULT == -ECANCELED) MINI_RETURN(0);
+    MINI_END(stops_listening(
+        self->program, self->options.host, self->server.port, MINI_RESULT));
 }
 
 /* Runs MAIN; the exit status. Whoever reports an error of the runtime's start
@@ -87,7 +103,7 @@ static inline int run_program(const char *program, struct mini_future *main,
     if (result < 0 && main->resume == 0 && result != -EPERM &&
         result != -ENOSYS && result != -EINVAL) /* of the I/O backend, which
                                                  * has said why */
-        fprintf(
-            stderr, "%s: cannot start: %s\n", program, strerror((int)-result));
+        fprintf(stderr, "%s: cannot start: %s%s\n", program,
+            strerror((int)-result), remedy(result));
     return result == 0 ? 0 : 1;
 }

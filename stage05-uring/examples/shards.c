@@ -3,6 +3,7 @@
 #include "miniss.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define CALLS 10000
 
@@ -78,5 +79,8 @@ int main(void) {
             : cpus > MAX_SHARDS                       ? MAX_SHARDS
                                                       : cpus};
     long result = mini_run(MINI_CALL(struct demo, &frame, demo), &options);
+    if (result < 0 && frame.future.resume == 0) /* it has not begun */
+        fprintf(stderr, "shards: cannot start: %s%s\n", strerror((int)-result),
+            result == -EMFILE ? "; allow more with ulimit -n" : "");
     return result == 0 ? 0 : 1;
 }

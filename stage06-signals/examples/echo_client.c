@@ -3,23 +3,20 @@
  * byte that comes back is checked.
  *     echo_client --port P [--host H] [--connections C] [--messages M]
  *                 [--size S] */
-#include "miniss.h"
+#include "service.h"
 
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* The client sends all of a message before it reads: so sockets must hold it. */
 #define SIZE_MOST (64 * 1024)
 
 static struct sockaddr_in server = {.sin_family = AF_INET};
 static unsigned connections = 10, messages = 100, size = 64;
-static const char *failure; /* the first one */
+static const char *failure, *advice; /* the first one, and what to do */
 
 struct client {
     struct mini_future future;
@@ -63,9 +60,11 @@ static mini_poll client(struct mini_future *future, struct mini_context cx) {
     }
     self->ok = true;
 end:
-    if (!self->ok && !failure)
+    if (!self->ok && !failure) {
         failure = MINI_RESULT < 0 ? strerror((int)-MINI_RESULT)
                                   : "not all came back, or something else";
+        advice = remedy(MINI_RESULT);
+    }
     if (self->fd >= 0) MINI_AWAIT_SHIELDED(mini_close(&self->io, self->fd));
     free(self->sent);
     free(self->received);
@@ -95,7 +94,7 @@ static mini_poll program(struct mini_future *future, struct mini_context cx) {
            "(%s, %" PRIu64 " ms)\n",
         self->good, connections, messages, size, mini_io_name(),
         (mini_now() - self->start) / MINI_MS);
-    if (failure) fprintf(stderr, "echo_client: %s\n", failure);
+    if (failure) fprintf(stderr, "echo_client: %s%s\n", failure, advice);
     MINI_END(self->good == connections ? 0 : -EIO);
 }
 
@@ -145,8 +144,8 @@ int main(int argc, char **argv) {
         usage();
     struct mini_task **tasks = calloc(connections, sizeof *tasks);
     if (!tasks) return 1;
-    long result = mini_run(
+    int status = run_program("echo_client",
         MINI_CALL(struct program, &frame, program, .tasks = tasks), NULL);
     free(tasks);
-    return result == 0 ? 0 : 1;
+    return status;
 }

@@ -149,8 +149,8 @@ static MINI_POLL(forward) {
     if (MINI_RESULT == 0)
         MINI_AWAIT(begin_pair(self));
     else if (MINI_RESULT != -ECANCELED)
-        fprintf(stderr, "forward: cannot connect to %s:%s: %s\n", target.host,
-            target.port, strerror((int)-MINI_RESULT));
+        fprintf(stderr, "forward: cannot connect to %s:%s: %s%s\n", target.host,
+            target.port, strerror((int)-MINI_RESULT), remedy(MINI_RESULT));
     if (MINI_RESULT < 0) {
         make_reset(self->client);
         make_reset(self->server);
