@@ -1561,6 +1561,53 @@ def _(backend):
         require("no --direct for /proc/version" in said, f"it says {said!r}")
 
 
+READS_LESS = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+ssize_t pread(int fd, void *buffer, size_t length, off_t at) {
+    ssize_t got = syscall(SYS_pread64, fd, buffer, length, at);
+    long most = atol(getenv("MOST"));
+    return (fcntl(fd, F_GETFL) & O_DIRECT) && got > most ? most : got;
+}
+"""
+
+
+@check("copy: --direct, and reads that give less than there is")
+def _():
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if platform.system() != "Linux" or not compiler:
+        raise Skip("no read can be made shorter")
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = f"{folder}/from", f"{folder}/to"
+        shorter = f"{folder}/shorter.so"
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-xc", "-", "-o", shorter],
+            input=READS_LESS.encode(), check=True)
+
+        def copy(size, most):
+            write_file(source, os.urandom(size))
+            status, _, errors = run(
+                "/usr/bin/env", f"LD_PRELOAD={shorter}", f"MOST={most}",
+                os.path.join(BUILD, "copy"), source, target, "--direct",
+                backend="poll")
+            if "no --direct for" in errors:
+                raise Skip(errors.splitlines()[0])
+            return status, errors
+
+        for size in (4097, 1 << 20, (1 << 20) + 100):
+            for most in (4097, 5000, 65536, 100000):
+                status, errors = copy(size, most)
+                require(status == 0 and not errors
+                        and read_file(source) == read_file(target),
+                        f"{size}, {most}: {status}, {errors!r}")
+        status, errors = copy(1 << 20, 4095)  # never comes to the next sector
+        require(status == 1 and errors.count("\n") == 1 and source in errors
+                and "--direct" in errors, f"status {status}, {errors!r}")
+
+
 @on_each_backend("copy: what cannot be copied is told, and is as before")
 def _(backend):
     with tempfile.TemporaryDirectory() as folder:

@@ -66,14 +66,29 @@ struct slot {
     struct mini_io io;
     struct copy *copy;
     char *buffer; /* BLOCK bytes */
+    struct mini_statx look;
     int64_t offset; /* of the block in the file */
+    size_t got; /* bytes, by the last read */
     size_t have, length, written; /* bytes read, to be written, written */
 };
 
-/* After the tail of a file, which is no multiple of ALIGN, there is nothing more
- * to read; and O_DIRECT would refuse to try. */
-static bool is_tail(struct slot *self) {
+/* O_DIRECT would refuse to read on from there. */
+static bool is_ragged(struct slot *self) {
     return self->copy->read_direct && self->have % ALIGN != 0;
+}
+
+/* That is as it should be at the end of the file. Else the read has given less
+ * than there is: the next one begins at the multiple of ALIGN before. False if
+ * that is where this one did. */
+static bool is_good(struct slot *self) {
+    size_t ragged = self->have % ALIGN;
+    if ((uint64_t)self->offset + self->have >= self->look.size) {
+        self->got = 0;
+        return true;
+    }
+    self->have -= ragged;
+    self->got -= ragged;
+    return self->got > 0;
 }
 
 /* The tail is written with zeros behind it, which are cut off at the end. */
@@ -108,8 +123,15 @@ static MINI_POLL(copy_blocks) {
                 self->offset + (int64_t)self->have));
             if (MINI_RESULT < 0)
                 MINI_RETURN(fail(copy, "read", copy->from, MINI_RESULT));
-            self->have += (size_t)MINI_RESULT;
-        } while (MINI_RESULT > 0 && self->have < BLOCK && !is_tail(self));
+            self->got = (size_t)MINI_RESULT;
+            self->have += self->got;
+            if (!is_ragged(self)) continue;
+            MINI_AWAIT(mini_statx(&self->look, copy->source, ""));
+            if (MINI_RESULT == 0 && !is_good(self)) future->result = -EIO;
+            if (MINI_RESULT < 0)
+                MINI_RETURN(
+                    fail(copy, "read with --direct", copy->from, MINI_RESULT));
+        } while (self->got > 0 && self->have < BLOCK);
         if (self->have < BLOCK) copy->stop = true;
         for (pad(self); self->written < self->length;) {
             MINI_AWAIT(mini_write_fixed(&self->io, copy->target,
