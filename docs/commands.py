@@ -11,16 +11,19 @@ what it likes. A block is one shell session, in the top directory. What takes
 long or installs something stands in ```sh blocks, which are not run.
 """
 
+import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(?ms)^```console\n(.*?)^```$")
-MARK = "--- end of command {} ---"
+MARK = "--- end of a command ---"
 SECONDS = 120
 
 
@@ -31,27 +34,66 @@ def steps(block):
         yield command, expected.strip("\n")
 
 
-def run_session(commands):
+class Session:
+    """A shell that is told one command after the other."""
+
+    def __init__(self):
+        script, self.pipe = os.pipe()
+        self.shell = subprocess.Popen(
+            ["bash", f"/dev/fd/{script}"], cwd=ROOT, pass_fds=[script],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True)
+        os.close(script)
+        self.text, self.limit = "", time.monotonic() + SECONDS
+
+    def tell(self, line):
+        with contextlib.suppress(BrokenPipeError):  # a command has ended it
+            os.write(self.pipe, line.encode() + b"\n")
+
+    def read(self, enough, seconds):
+        """Reads until ENOUGH says of the text that it is, and whether it did
+        before SECONDS were over, or all was."""
+        limit = min(self.limit, time.monotonic() + seconds)
+        while not enough(self.text):
+            left = max(0, limit - time.monotonic())
+            if not select.select([self.shell.stdout], [], [], left)[0]:
+                return False
+            part = os.read(self.shell.stdout.fileno(), 1 << 16)
+            if not part:
+                break
+            self.text += part.decode(errors="replace")
+        return True
+
+    def run(self, command, expected):
+        """What it prints. What goes on in the background has said what it has
+        to say when there are as many lines as are expected of it."""
+        self.tell(command)
+        if command.endswith("&") and expected:
+            lines = expected.count("\n") + 1
+            self.read(lambda text: text.count("\n") >= lines, SECONDS / 4)
+        self.tell(f"echo; echo '{MARK}'")
+        if not self.read(lambda text: f"\n{MARK}\n" in text, SECONDS):
+            os.killpg(self.shell.pid, signal.SIGKILL)
+            self.text += "\n(took too long)"
+        output, _, self.text = self.text.partition(f"\n{MARK}\n")
+        return output.strip("\n")
+
+    def end(self):
+        self.tell("kill $(jobs -p) 2>/dev/null; wait")  # what still listens
+        os.close(self.pipe)
+        try:
+            self.shell.wait(SECONDS / 4)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.shell.pid, signal.SIGKILL)
+            self.shell.wait()
+        self.shell.stdout.close()
+
+
+def run_session(pairs):
     """What each of the commands prints, all in one shell."""
-    script = ["exec 2>&1"]
-    for n, command in enumerate(commands):
-        script.append(command)
-        if command.endswith("&"):
-            script.append("sleep 0.5")  # as long as a reader takes, at least
-        script.append(f"echo; echo '{MARK.format(n)}'")
-    script.append("kill $(jobs -p) 2>/dev/null")  # what still listens
-    shell = subprocess.Popen(
-        ["bash", "-c", "\n".join(script)], cwd=ROOT, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        start_new_session=True)
-    try:
-        text, outputs = shell.communicate(timeout=SECONDS)[0], []
-    except subprocess.TimeoutExpired:
-        os.killpg(shell.pid, signal.SIGKILL)
-        text, outputs = shell.communicate()[0] + "\n(took too long)", []
-    for n in range(len(commands)):
-        output, _, text = text.partition("\n" + MARK.format(n) + "\n")
-        outputs.append(output.strip("\n"))
+    session = Session()
+    outputs = [session.run(command, expected) for command, expected in pairs]
+    session.end()
     return outputs
 
 
@@ -65,8 +107,7 @@ def faults(page):
     for block in BLOCK.finditer(text):
         line = text.count("\n", 0, block.start()) + 1
         pairs = list(steps(block[1]))
-        outputs = run_session([command for command, _ in pairs])
-        for (command, expected), output in zip(pairs, outputs):
+        for (command, expected), output in zip(pairs, run_session(pairs)):
             if expected and not matches(expected, output):
                 yield (f"{page.relative_to(ROOT)}:{line}: `{command}` printed\n"
                        f"{output}\ninstead of\n{expected}")
