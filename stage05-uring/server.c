@@ -17,7 +17,7 @@
 /* With MINI_ACCEPT_SPREAD as many connections are on their way to their shard
  * at a time: each takes as long as that needs to wake up. */
 #define ACCEPTORS 8
-/* Without descriptors or memory for a connection: look again after this. */
+/* After an error that may pass, such as EMFILE: look again after this. */
 #define PAUSE (10 * MINI_MS)
 
 /* ---- listening ---- */
@@ -131,13 +131,14 @@ static struct mini_shard *choose_shard(struct mini_acceptor *self) {
     return best;
 }
 
-static bool will_pass(long error) {
-    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS ||
-        error == -ENOMEM;
-}
-
 static bool is_the_peers(long error) {
     return error == -ECONNABORTED || error == -EPROTO || error == -EPERM;
+}
+
+/* No other can be known not to pass: accept(2) may say anything that is wrong
+ * with the network, or that there are no descriptors, or no memory. */
+static bool is_the_listeners(long error) {
+    return error == -EBADF || error == -EINVAL || error == -ENOTSOCK;
 }
 
 static MINI_POLL(acceptor_poll) {
@@ -147,12 +148,12 @@ static MINI_POLL(acceptor_poll) {
     for (;;) {
         MINI_AWAIT(mini_accept_next(&self->stream));
         self->fd = (int)MINI_RESULT;
-        if (will_pass(MINI_RESULT)) {
+        if (is_the_peers(MINI_RESULT)) continue;
+        if (MINI_RESULT == -ECANCELED || is_the_listeners(MINI_RESULT)) break;
+        if (MINI_RESULT < 0) {
             MINI_AWAIT(mini_sleep(&self->pause, PAUSE));
             continue;
         }
-        if (is_the_peers(MINI_RESULT)) continue;
-        if (MINI_RESULT < 0) break;
         self->target = choose_shard(self);
         MINI_AWAIT_SHIELDED(
             mini_submit_to(&self->call, self->target->index, adopt, self));
