@@ -239,14 +239,14 @@ static inline struct mini_future *mini_close(struct mini_io *slot, int fd) {
     return MINI_IO(slot, MINI_OP_CLOSE, fd, NULL, 0, 0);
 }
 
-/** Reads up to LENGTH bytes at OFFSET, -1: where FD stands (a pipe wants that);
- * how many, 0 at the end. */
+/** Reads up to LENGTH bytes at OFFSET, -1: where FD stands; how many, 0 at the
+ * end. Of what cannot seek, such as a pipe, OFFSET is not looked at. */
 static inline struct mini_future *mini_read(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
     return MINI_IO(slot, MINI_OP_READ, fd, buffer, length, offset);
 }
 
-/** Writes up to LENGTH bytes at OFFSET, -1: where FD stands; how many. */
+/** Writes up to LENGTH bytes at OFFSET, which is as for mini_read; how many. */
 static inline struct mini_future *mini_write(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
     return MINI_IO(slot, MINI_OP_WRITE, fd, buffer, length, offset);

@@ -156,10 +156,8 @@ static int fix_buffer(struct mini_io_shard *io, void *base, size_t bytes) {
     struct uring *uring = io->state;
     struct iovec buffer = {.iov_base = base, .iov_len = bytes};
     if (uring->has_buffer) io_uring_unregister_buffers(&uring->ring);
-    uring->has_buffer = false;
-    if (!base) return 0;
-    int error = io_uring_register_buffers(&uring->ring, &buffer, 1);
-    uring->has_buffer = error == 0;
+    int error = base ? io_uring_register_buffers(&uring->ring, &buffer, 1) : 0;
+    uring->has_buffer = base && error == 0;
     return error;
 }
 
@@ -291,7 +289,8 @@ static void take_statx(struct mini_io *operation) {
     struct statx *st = (struct statx *)slot->raw;
     slot->size = st->stx_size;
     slot->mode = st->stx_mode;
-    slot->modified = st->stx_mtime.tv_sec * 1000000000 + st->stx_mtime.tv_nsec;
+    slot->modified.tv_sec = st->stx_mtime.tv_sec;
+    slot->modified.tv_nsec = st->stx_mtime.tv_nsec;
 }
 
 static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,

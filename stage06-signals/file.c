@@ -35,8 +35,7 @@ long mini_statx_call(struct mini_io *operation) {
     if (result < 0) return -1;
     slot->size = (uint64_t)status.st_size;
     slot->mode = status.st_mode;
-    slot->modified =
-        (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec;
+    slot->modified = status.st_mtim;
     return 0;
 }
 

@@ -82,7 +82,7 @@ int mini_fix_file(int fd, bool on);
 struct mini_statx {
     struct mini_io io; /**< the operation */
     uint64_t size; /**< bytes */
-    int64_t modified; /**< ns since 1970 */
+    struct timespec modified; /**< when, since 1970 */
     uint32_t mode; /**< kind and permissions, as in struct stat */
     uint64_t raw[32]; /**< io_uring's answer */
 };

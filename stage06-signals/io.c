@@ -49,7 +49,10 @@ void mini_io_complete(struct mini_io *operation, long result, bool more) {
 /* One part of all has come to an end: true if there is more to do, else the
  * result is what it all comes to. */
 static bool goes_on(struct mini_io *self, bool cancel) {
+    bool moves = self->op == MINI_OP_READ || self->op == MINI_OP_WRITE;
     long *result = &self->future.result;
+    if (*result == -ESPIPE && moves && self->offset != -1)
+        return self->offset = -1, !cancel; /* of what cannot seek */
     if (!self->all) return false;
     if (*result > 0) {
         self->done += (size_t)*result;

@@ -122,9 +122,8 @@ static long call(struct mini_io *io) {
 long mini_io_call(struct mini_io *io) {
     if (io->op == MINI_OP_CALL) return call(io); /* its own, not an errno */
     long result;
-    do {
-        result = call(io);
-    } while (result < 0 && errno == EINTR && io->op != MINI_OP_CLOSE);
+    do result = call(io);
+    while (result < 0 && errno == EINTR && io->op != MINI_OP_CLOSE);
     return result < 0 ? -errno : result;
 }
 
