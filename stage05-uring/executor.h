@@ -205,10 +205,11 @@ struct mini_join {
     struct mini_task *task; /**< whose end it waits for */
 };
 
-/** Waits for TASK's end; its result, and TASK is freed. A second join beside
- * this one panics, and so does one of a detached task. Cancel goes on to TASK,
- * whose end is still awaited. TASK NULL: -ENOMEM, or -ESHUTDOWN if the run is
- * stopping. */
+/** Waits for TASK's end; its result, and TASK is freed: forget the pointer. A
+ * second join beside this one panics, and so does one of a detached task. One
+ * that comes later does, too, but only while nobody else has TASK's memory.
+ * Cancel goes on to TASK, whose end is still awaited. TASK NULL: -ENOMEM, or
+ * -ESHUTDOWN if the run is stopping. */
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task);
 
 /** Nobody will join TASK: it is freed when it ends. Panics if it is joined or

@@ -552,6 +552,25 @@ static MINI_POLL(joins_twice) {
     MINI_END(0);
 }
 
+static MINI_POLL(joins_again) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    self->task = spawn_watch('a', &self->values[0]);
+    MINI_AWAIT(settle(&self->settle)); /* it has ended */
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    MINI_END(0);
+}
+
+static MINI_POLL(detaches_what_was_joined) {
+    struct scene *self = MINI_SELF(struct scene);
+    MINI_BEGIN;
+    self->task = spawn_watch('a', &self->values[0]);
+    MINI_AWAIT(mini_join(&self->join, self->task));
+    mini_detach(self->task);
+    MINI_END(0);
+}
+
 static MINI_POLL(joins_a_detached) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
@@ -594,6 +613,8 @@ static void g1_1_a_task_has_one_owner(void **state) {
     (void)state;
     assert_panics(detaches_its_own, "mini_detach");
     assert_panics(joins_twice, "mini_join");
+    assert_panics(joins_again, "mini_join");
+    assert_panics(detaches_what_was_joined, "mini_detach");
     assert_panics(joins_a_detached, "mini_join");
     assert_panics(detaches_a_joined, "mini_detach");
     assert_panics(detaches_twice, "mini_detach");
