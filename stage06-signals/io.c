@@ -51,7 +51,7 @@ void mini_io_complete(struct mini_io *operation, long result, bool more) {
 static bool goes_on(struct mini_io *self, bool cancel) {
     bool moves = self->op == MINI_OP_READ || self->op == MINI_OP_WRITE;
     long *result = &self->future.result;
-    if (*result == -ESPIPE && moves && self->offset != -1)
+    if (*result == -ESPIPE && moves && self->offset >= 0)
         return self->offset = -1, !cancel; /* of what cannot seek */
     if (!self->all) return false;
     if (*result > 0) {
