@@ -126,6 +126,8 @@ struct mini_io {
     bool copied : 1; /**< of send_zc: the kernel has copied all the same */
     bool starved : 1; /**< of a stream: waits for a buffer */
     bool ended : 1; /**< of a stream: ERROR is its last result */
+    bool watched : 1; /**< of a stream: io_uring waits for its end as well */
+    bool hung_up : 1; /**< of a stream: that end has come, or cannot be seen */
 };
 
 /** Carries out operations; five functions, and three for what can be registered
@@ -136,7 +138,8 @@ struct mini_io_backend {
     int (*init)(struct mini_io_shard *io);
     /** Takes an operation; it completes later, or at once. */
     void (*start)(struct mini_io_shard *io, struct mini_io *operation);
-    /** Asks for its end; it completes later, or at once. */
+    /** Asks for its end; it completes later, or at once. Of an operation that
+     * is not active, but watched: for the end of that. */
     void (*stop)(struct mini_io_shard *io, struct mini_io *operation);
     /** Submits and completes; waits up to NS ns for the first completion if
      * there is none. Says how many there were. */

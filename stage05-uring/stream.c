@@ -27,10 +27,13 @@ static mini_poll wait_for_more(struct mini_io *io, struct mini_context cx) {
 /* Whether the kernel has let go. */
 static bool is_stopped(struct mini_io *io, struct mini_context cx) {
     io->task = cx.task;
-    if (io->active) mini_io_stop(io); /* may reap: then it may starve now */
+    if (io->active)
+        mini_io_stop(io); /* may reap: then it may starve now */
+    else if (io->watched)
+        mini_self->io->backend->stop(mini_self->io, io);
     if (io->starved) mini_list_remove(&io->link);
     io->starved = false;
-    return !io->active;
+    return !io->active && !io->watched;
 }
 
 /* ---- connections ---- */

@@ -9,7 +9,7 @@
  * again when that is used up: so a slow program leaves the rest to the backlog
  * of the listening socket, or to the socket's own buffer. Where there is no
  * multishot, each result is asked for; so is what a peer sends that fills whole
- * buffers, or comes over an AF_UNIX socket (io_uring.c says why).
+ * buffers.
  *
  * - The stream is the caller's; its end is to be awaited before its memory
  *   goes.

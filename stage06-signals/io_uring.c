@@ -195,13 +195,28 @@ static void wait_until_ready(
     operation->armed = true;
 }
 
-/* A multishot receive of an AF_UNIX socket may wait for ever at its end: this
- * kernel's error, liburing's issue 1549. TCP does not have it. */
-static bool is_local(int fd) {
-    struct sockaddr name = {0};
-    socklen_t size = sizeof name;
-    getsockname(fd, &name, &size);
-    return name.sa_family == AF_UNIX;
+/* A multishot receive that learns of the last bytes and of a reset at once may
+ * take the bytes and then wait for ever; so may one of an AF_UNIX socket at its
+ * end (liburing's issue 1549). So a request of its own waits for the end; what
+ * completes with the address behind the operation's is that. */
+static void watch(struct mini_io_shard *io, struct mini_io *operation) {
+    if (operation->watched || operation->hung_up) return;
+    struct io_uring_sqe *sqe = get_sqe(io);
+    io_uring_prep_poll_add(sqe, operation->fd, POLLRDHUP); /* and ERR, HUP */
+    io_uring_sqe_set_data(sqe, (char *)operation + 1);
+    operation->watched = true;
+    mini_self->outside++;
+}
+
+/* From now on it is asked for each buffer: that does not miss the end. */
+static void watch_ended(struct mini_io *operation) {
+    mini_self->outside--;
+    operation->watched = false;
+    operation->hung_up = true;
+    if (operation->active)
+        mini_io_stop(operation);
+    else if (operation->task)
+        mini_wake(operation->task);
 }
 
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
@@ -210,6 +225,8 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         wait_until_ready(io, operation);
         return;
     }
+    if (operation->op == MINI_OP_RECV_LEASE && operation->multishot)
+        watch(io, operation);
     struct io_uring_sqe *sqe = get_sqe(io);
     int64_t at = operation->offset;
     int fd = operation->fd, flags = (int)at;
@@ -224,7 +241,7 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
     case MINI_OP_RECV: io_uring_prep_recv(sqe, fd, buffer, length, 0); break;
     case MINI_OP_RECV_LEASE:
         io_uring_prep_recv(sqe, fd, NULL, 0, 0); /* as much as goes into it */
-        if (operation->multishot && !is_local(fd))
+        if (operation->multishot && operation->watched)
             sqe->ioprio = IORING_RECV_MULTISHOT;
         sqe->flags = IOSQE_BUFFER_SELECT; /* from group 0 */
         break;
@@ -280,7 +297,7 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
 
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
     struct io_uring_sqe *sqe = get_sqe(io);
-    io_uring_prep_cancel(sqe, operation, 0);
+    io_uring_prep_cancel(sqe, (char *)operation + !operation->active, 0);
     io_uring_sqe_set_data(sqe, NULL); /* nobody waits for its own end */
 }
 
@@ -360,7 +377,10 @@ static unsigned reap(struct mini_io_shard *io) {
     for (; io_uring_peek_cqe(&uring->ring, &entry) == 0; count++) {
         struct io_uring_cqe cqe = *entry; /* what follows may reuse its place */
         io_uring_cqe_seen(&uring->ring, entry);
-        if (cqe.user_data) complete(io, io_uring_cqe_get_data(&cqe), &cqe);
+        if (cqe.user_data & 1)
+            watch_ended((struct mini_io *)(uintptr_t)(cqe.user_data - 1));
+        else if (cqe.user_data)
+            complete(io, io_uring_cqe_get_data(&cqe), &cqe);
     }
     return count;
 }
