@@ -116,7 +116,7 @@ struct mini_executor {
     bool stopping; /**< main has ended: no new tasks */
     struct mini_stats stats; /**< what it has done so far */
     struct mini_wheel wheel; /**< deadlines */
-    uint64_t now; /**< ns; the virtual time, or what was read last */
+    uint64_t now; /**< ns; the virtual time, or the clock as last read */
     bool now_is_fresh; /**< read in this turn */
     struct mini_parker parker; /**< where its thread sleeps */
     bool parks; /**< it has said that it sleeps: this turn is the second look */
