@@ -68,8 +68,8 @@
 struct mini_options {
     uint32_t shuffle_seed; /**< not 0: run runnable tasks in a random order */
     bool virtual_clock; /**< time jumps to the next deadline when idle */
-    unsigned shards; /**< 0: one a CPU; without options it is 1 */
-    unsigned ring_capacity; /**< messages a ring; 0: 256; a power of two */
+    unsigned shards; /**< 0: one per CPU; without options it is 1 */
+    unsigned ring_capacity; /**< messages per ring, a power of two; 0: 256 */
 };
 
 /** What one executor has done since mini_run. */
@@ -79,7 +79,7 @@ struct mini_stats {
     uint64_t spawns; /**< tasks made */
     uint64_t waits; /**< times it had nothing to do */
     uint64_t rings; /**< doorbells rung: system calls to wake others */
-    uint64_t messages; /**< messages that came in from shards */
+    uint64_t messages; /**< messages that have come in from shards */
 };
 
 /** What a task is up to. */
@@ -124,7 +124,7 @@ struct mini_executor {
     struct mini_parker parker; /**< where its thread sleeps */
     bool parks; /**< it has said that it sleeps: this turn is the second look */
     struct mini_list channel_waits; /**< channel operations that wait */
-    struct mini_shard *shard; /**< which one of the shards this is */
+    struct mini_shard *shard; /**< this thread's */
 };
 
 /** A subsystem's share of a turn. Unused functions are NULL; all are called on

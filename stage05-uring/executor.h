@@ -68,8 +68,8 @@
 struct mini_options {
     uint32_t shuffle_seed; /**< not 0: run runnable tasks in a random order */
     bool virtual_clock; /**< time jumps to the next deadline when idle */
-    unsigned shards; /**< 0: one a CPU; without options it is 1 */
-    unsigned ring_capacity; /**< messages a ring; 0: 256; a power of two */
+    unsigned shards; /**< 0: one per CPU; without options it is 1 */
+    unsigned ring_capacity; /**< messages per ring, a power of two; 0: 256 */
     uint64_t spin; /**< ns that an idle shard looks for work before it sleeps */
     unsigned buffers; /**< a shard's, to lease; 0: 16384; 2^n up to 32768 */
 };
@@ -81,7 +81,7 @@ struct mini_stats {
     uint64_t spawns; /**< tasks made */
     uint64_t waits; /**< times it had nothing to do */
     uint64_t rings; /**< doorbells rung: system calls to wake others */
-    uint64_t messages; /**< messages that came in from shards */
+    uint64_t messages; /**< messages that have come in from shards */
     uint64_t enters; /**< system calls of the I/O backend, once set up */
     uint64_t operations; /**< I/O operations started */
     uint64_t offloads; /**< of these, on helper threads */
@@ -136,7 +136,7 @@ struct mini_executor {
     struct mini_parker parker; /**< where its thread sleeps */
     bool parks; /**< it has said that it sleeps: this turn is the second look */
     struct mini_list channel_waits; /**< channel operations that wait */
-    struct mini_shard *shard; /**< which one of the shards this is */
+    struct mini_shard *shard; /**< this thread's */
     struct mini_io_shard *io; /**< its I/O */
 };
 
