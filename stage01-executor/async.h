@@ -7,13 +7,13 @@
  * Interface:
  * - A future is a value in its owner's memory with one function, poll. It is
  *   polled until it is READY, and not again after that.
- * - An async function is a struct whose first member is a future (its frame)
- *   and a poll function written between MINI_BEGIN and MINI_END.
+ * - An async function is a frame, a struct whose first member is a future, and
+ *   a poll function written between MINI_BEGIN and MINI_END.
  * - Locals that live across an await are members of the frame; so are the
  *   futures awaited. A frame may be moved until its first poll, never after.
  * - A function that returns a future fills a slot of the caller's. The slot
- *   stays where it is until the future is READY, and so does everything that
- *   the function was given.
+ *   must stay where it is until the future is READY, and so must everything
+ *   that the function was given.
  * - All polls of a future are on one thread, that of the task awaiting it.
  *
  * Cancel is a way of being polled; it never frees: `cx.cancel` says "wind
@@ -38,7 +38,7 @@ typedef enum mini_poll { MINI_PENDING, MINI_READY } mini_poll;
 
 /** Passed down by value with every poll. */
 struct mini_context {
-    struct mini_task *task; /**< to be woken when polling makes sense again */
+    struct mini_task *task; /**< to be woken when a poll makes sense again */
     bool cancel; /**< wind down; once true, true in every later poll */
 };
 
@@ -55,7 +55,7 @@ struct mini_future {
 /** The resume point of a future that is finished. */
 #define MINI_DONE UINT_MAX
 
-/** The head of a poll function: all macros below rely on its two names. */
+/** Head of a poll function; the macros below rely on the parameters' names. */
 #define MINI_POLL(function) \
     mini_poll function(struct mini_future *future, struct mini_context cx)
 

@@ -7,7 +7,7 @@
  *   future is READY; so must the futures given to them, and their array.
  * - All run on the thread of the task that awaits; nothing is allocated.
  *
- * Source: Rust's join_all and select; but that select drops the losers.
+ * Source: Rust's select and join_all; but in Rust, select drops the losers.
  *
  * @guarantee{G1.8} select returns the first to finish; every loser is finished,
  * not abandoned, and its result can be read.

@@ -41,7 +41,7 @@
 
 /** One shard. Only its own thread touches it, unless a field says otherwise. */
 struct mini_shard {
-    struct mini_smp *smp; /**< what all of them share */
+    struct mini_smp *smp; /**< what all shards share */
     unsigned index; /**< its number */
     pthread_t thread; /**< not set for shard 0 */
     size_t unsent; /**< messages in outboxes */
@@ -64,8 +64,8 @@ struct mini_smp {
     atomic_uint news; /**< changes below that all shards must look at */
     atomic_bool stop; /**< meeting 1 is called; never goes back to false */
     atomic_uint quiet; /**< meeting 2: shards without tasks */
-    /** How often all stood still for good. 1: shard 0's main ends, -EDEADLK; 2:
-     * that did not help, so all mains end; 3: nor did that, so all give up. */
+    /** How often all stood still for good. 1: shard 0 ends its main, -EDEADLK;
+     * 2: that did not help, so all end theirs; 3: nor did that: all give up. */
     atomic_uint deadlocks;
     /** Low 32 bits: shards that only a message can wake. High 32 bits: how
      * often one of them has been woken, which shows whether one was awake

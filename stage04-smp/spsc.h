@@ -4,7 +4,7 @@
  * A ring for one producer thread and one consumer thread: lock-free, bounded,
  * first in first out.
  *
- * - Items are pointers, even NULL; the ring does not own what they point to.
+ * - Items are pointers, or NULL; the ring does not own what they point to.
  * - Only the producer may call the `push` forms, only the consumer the `pop`
  *   forms. Neither ever waits.
  * - A slot itself says whether it is empty. So an item and the news of it share
@@ -44,7 +44,7 @@ struct mini_spsc {
 };
 
 /** Makes RING an empty one of CAPACITY slots, a power of two from 1 up, before
- * either thread uses it. 0, -EINVAL (no power of two), or -ENOMEM. */
+ * either thread uses it. 0, -EINVAL (not a power of two), or -ENOMEM. */
 static inline int mini_spsc_init(struct mini_spsc *ring, size_t capacity) {
     *ring = (struct mini_spsc){.mask = capacity - 1};
     if (capacity == 0 || (capacity & (capacity - 1)) != 0) return -EINVAL;
@@ -114,7 +114,7 @@ static inline bool mini_spsc_holds(
         ring->slots;
 }
 
-/** Producer: pushes COUNT items, or as many as there is room for; how many. */
+/** Producer: pushes up to COUNT items, from the first on; returns how many. */
 static inline size_t mini_spsc_push_many(
     struct mini_spsc *ring, void *const *items, size_t count) {
     size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
@@ -126,7 +126,7 @@ static inline size_t mini_spsc_push_many(
     return done;
 }
 
-/** Consumer: pops up to COUNT items; how many. */
+/** Consumer: pops up to COUNT items; returns how many. */
 static inline size_t mini_spsc_pop_many(
     struct mini_spsc *ring, void **items, size_t count) {
     size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
@@ -150,7 +150,7 @@ static inline void mini_spsc_announce(atomic_size_t *index) {
 /** Any thread: how many items are in the ring. seq_cst, for this, and not a
  * pop, is the second look of a side that goes to sleep. Exact for one side
  * while the other does nothing. A side stores its index after the slots, so for
- * a moment the two may be too far apart: the count stays within its bounds. */
+ * a moment the other's may be too far ahead; then this is 0 or the capacity. */
 static inline size_t mini_spsc_count(struct mini_spsc *ring) {
     size_t head = atomic_load(&ring->head), capacity = ring->mask + 1;
     ptrdiff_t count = (ptrdiff_t)(atomic_load(&ring->tail) - head);

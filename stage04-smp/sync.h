@@ -19,7 +19,7 @@
 struct mini_event {
     struct mini_list waiters; /**< those who wait for it, in line */
     bool set; /**< it has happened */
-    long value; /**< that it happened with */
+    long value; /**< what it happened with */
 };
 
 /** Units that tasks take and give back. */
@@ -34,7 +34,7 @@ struct mini_wait {
     struct mini_list link; /**< zero: not in line yet, or served */
     struct mini_task *task; /**< woken when served */
     void *target; /**< what it waits for */
-    size_t units; /**< how many of it */
+    size_t units; /**< how many units of it */
 };
 
 /** A poll function calls this when WAIT cannot have at once what it asks for,

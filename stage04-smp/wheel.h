@@ -8,11 +8,11 @@
  * of 64 ticks, level 1 those within the current block of 64 * 64, and so on.
  * When the wheel comes to a slot of level n > 0, its timers move to lower
  * levels: at most 7 moves in a timer's life. 8 * 6 bits of the tick and 16 bits
- * of ns within it make 64: every time that there is has a slot, so there is no
- * list of "later" timers.
+ * of ns within it make 64: every possible time has a slot, so there is no list
+ * of "later" timers.
  *
  * - Insert and cancel are O(1); the next slot is found in one word per level.
- * - Only the wheel's owner may call. A timer's memory is the caller's.
+ * - Only the owner's thread may call. A timer's memory is the caller's.
  *
  * Source: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987).
  *

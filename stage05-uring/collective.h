@@ -33,7 +33,7 @@ struct mini_future *mini_submit_all(
 
 /** Calls MAP(ARG) on every shard and folds the results here, in the order of
  * shards: REDUCE(REDUCE(INITIAL, first), second) … A negative result of MAP is
- * an error: then the first such is the result. */
+ * an error; the first one is the result then. */
 struct mini_future *mini_map_reduce(struct mini_broadcast *slot,
     long (*map)(void *arg), void *arg, long (*reduce)(long, long),
     long initial);
@@ -57,6 +57,6 @@ struct mini_barrier_wait {
 void mini_barrier_init(struct mini_barrier *barrier, unsigned parties);
 
 /** Any shard: waits until PARTIES tasks wait; 1 for the last to come, 0 for the
- * others. Cancel takes one that waits out again: -ECANCELED. */
+ * others. A wait that is cancelled leaves the barrier again: -ECANCELED. */
 struct mini_future *mini_barrier_await(
     struct mini_barrier_wait *slot, struct mini_barrier *barrier);

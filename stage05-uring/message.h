@@ -4,11 +4,11 @@
  * Messages between shards: a message is a node in the sender's frame, which
  * goes to the other shard and comes back.
  *
- * - The sender provides a message's memory until it has come back: sending
- *   allocates nothing, and the waiting frames bound how many are in flight.
- * - mini_message_send() puts it into the outbox for that shard; at the end of
- *   the turn the outbox goes into the pair's ring, which is announced once, and
- *   the other shard is rung if it sleeps. What finds no room in the ring stays
+ * - A message is its sender's memory until it has come back: sending allocates
+ *   nothing, and the waiting frames bound how many messages are in flight.
+ * - mini_message_send() puts it into the outbox for the other shard; at the end
+ *   of the turn the outbox goes into the pair's ring, which is announced once,
+ *   and that shard is rung if it sleeps. What finds no room in the ring stays
  *   in the outbox until the next turn.
  * - Every turn takes in what has come. So a shard whose outgoing rings are full
  *   still empties the incoming ones, and no cycle of full rings can lock up.

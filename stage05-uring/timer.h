@@ -12,7 +12,7 @@
  *   and by whatever else is runnable, but never early.
  * - Slots are the caller's and stay until the future is READY. Cancel takes
  *   the timer out of the wheel at once and answers -ECANCELED.
- * - Call all of it inside mini_run; each thread has its own clock and wheel.
+ * - Use all of it inside mini_run; each thread has its own clock and wheel.
  *
  * Source: timerfd_create(2), for ticks that say how many periods went by.
  *
@@ -59,10 +59,11 @@ struct mini_sleep {
     bool from_first_poll; /**< until then, deadline is a duration */
 };
 
-/** Waits until NS nanoseconds have passed since its first poll; 0. */
+/** Waits until NS nanoseconds have passed since its first poll; the result is
+ * 0. */
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns);
-/** Waits until the clock shows DEADLINE; 0. If that is past already, waits
- * until the next turn. */
+/** Waits until the clock shows DEADLINE; the result is 0. If that time is past
+ * already, waits until the next turn. */
 struct mini_future *mini_sleep_until(
     struct mini_sleep *slot, uint64_t deadline);
 

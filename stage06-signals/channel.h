@@ -53,7 +53,7 @@ struct mini_channel_wait {
 extern const struct mini_poller mini_channel_poller;
 
 /** Makes an open, empty channel for CAPACITY items, a power of two. 0, -EINVAL
- * (no power of two), or -ENOMEM. */
+ * (not a power of two), or -ENOMEM. */
 int mini_channel_init(struct mini_channel *channel, size_t capacity);
 /** Frees its memory, when both sides are done with it. Items still in it are
  * the caller's: receive them first. */

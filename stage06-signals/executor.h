@@ -123,8 +123,8 @@ struct mini_executor {
     struct mini_task *first; /**< the run queue: next to run */
     struct mini_task *last; /**< and the last to run */
     struct mini_task *root; /**< runs main */
-    struct mini_list tasks; /**< those alive */
-    size_t alive; /**< how many they are */
+    struct mini_list tasks; /**< those that are alive */
+    size_t alive; /**< how many of them there are */
     size_t outside; /**< waits that somebody outside this thread may end */
     struct mini_slab slab; /**< memory of tasks */
     struct mini_options options; /**< how it runs; a copy */
@@ -153,7 +153,7 @@ struct mini_poller {
     unsigned (*turn)(struct mini_executor *);
     /** The time until which there is nothing to do: UNTIL, or sooner. */
     uint64_t (*next)(struct mini_executor *, uint64_t until);
-    /** Waits until UNTIL or until woken; only the last row with one is asked. */
+    /** Waits until UNTIL or until woken; the last row that has this does it. */
     void (*wait)(struct mini_executor *, uint64_t until);
     /** Once main has ended: false while the row has something under way. */
     bool (*drained)(struct mini_executor *);
@@ -180,8 +180,7 @@ long mini_run(struct mini_future *main, const struct mini_options *options);
 /** Spawns a task: `MINI_SPAWN(struct conn, serve, .fd = fd)`. NULL if there is
  * no memory or the run is stopping: then the frame's values are not evaluated;
  * mini_join and mini_detach take that NULL and say which it was. (The frame is
- * made in place: a copy of one on the stack would have to wait for the stores.)
- */
+ * made in place: a copy from the stack would have to wait for the stores.) */
 #define MINI_SPAWN(type, ...) \
     __extension__({ \
         _Static_assert(_Alignof(type) <= 16, "no frame is aligned to more"); \
@@ -190,14 +189,15 @@ long mini_run(struct mini_future *main, const struct mini_options *options);
         mini_new; \
     })
 
-/** A new task, runnable, with BYTES bytes for its frame, aligned to 16: for a
- * frame whose size or function the compiler does not know. They are not
- * cleared; the caller fills them before it returns to the executor. NULL as
- * from MINI_SPAWN; 2 GiB count as more memory than there is. */
+/** A new task, runnable, with BYTES bytes for its frame, aligned to 16 and not
+ * cleared: the caller fills them before it returns to the executor. It is for
+ * frames whose size or function the compiler does not know. NULL as from
+ * MINI_SPAWN; 2 GiB count as more memory than there is. */
 struct mini_task *mini_task_new(size_t bytes);
 
 /** Starts TASK, which lies in the caller's memory, its future right behind it.
- * It counts as detached; its memory must stay until the turn after it ended. */
+ * It counts as detached; its memory must stay until the turn in which it ends
+ * is over. */
 void mini_task_start(struct mini_executor *executor, struct mini_task *task);
 
 /** A join under way. */
