@@ -21,9 +21,8 @@ void mini_channel_destroy(struct mini_channel *channel) {
 }
 
 /* BUSY means that a third thread, which closes, rings for its own change. That
- * is not enough for ours: it may have found the waiter awake, and the waiter
- * may since have taken its second look, before our change. So we ring after it.
- */
+ * is not enough for ours: it may have found the waiter awake, which may since
+ * have taken its second look, before our change. So we ring after it. */
 static void notify(_Atomic(struct mini_parker *) *end) {
     struct mini_parker *waiter;
     do {

@@ -151,7 +151,7 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 /* ---- a turn ---- */
 
-/* Polls the first of the queue. */
+/* Polls the first task of the queue. */
 static void run_first(struct mini_executor *executor) {
     if (executor->random) shuffle(executor);
     struct mini_task *task = dequeue(executor);

@@ -46,7 +46,7 @@ static void wait(struct mini_executor *executor, uint64_t until) {
     mini_park_end(executor);
 }
 
-/* If the second look found a task to run: nobody need ring while it runs. */
+/* If the second look found a task, nobody need ring us while that runs. */
 static unsigned stay_awake(struct mini_executor *executor) {
     if (executor->first) mini_park_end(executor);
     return 0;

@@ -21,7 +21,7 @@ struct mini_future *mini_yield(struct mini_yield *slot) {
 
 /* Polls those that are not finished; true if some still are not: the first of
  * these is the child that a dump shows. The first to finish is the winner;
- * after a cancel, the first to finish with a result of its own. */
+ * after a cancel, the first with a result other than -ECANCELED. */
 static bool drive_all(struct mini_select *self, struct mini_context cx) {
     self->future.child = NULL;
     for (size_t i = 0; i < self->count; i++) {
