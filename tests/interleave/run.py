@@ -119,7 +119,7 @@ SHARD_MISTAKES = {
     "heard-then-not-idle": (
         "smp.c",
         "    mini_smp_not_idle(here); "
-        "/* before it counts as having heard them */\n"
+        "/* before it counts as having heard the news */\n"
         "    atomic_store(&here->news_seen, news);",
         "    atomic_store(&here->news_seen, news);\n"
         "    mini_smp_not_idle(here);"),
