@@ -72,7 +72,7 @@ int mini_port_of(int fd);
 int mini_server_open(
     struct mini_server *server, const struct mini_server_options *options);
 /** Takes connections until cancelled (-ECANCELED), or until each listening
- * socket has met an error that does not pass (the result is the first
- * socket's); then closes the sockets and frees what mini_server_open has made.
- * Connections go on: they are tasks of their shards. */
+ * socket has met an error that does not pass (the result is the first one's);
+ * then closes them and frees what mini_server_open has made. Connections go on:
+ * they are tasks of their shards. */
 struct mini_future *mini_serve(struct mini_server *server);

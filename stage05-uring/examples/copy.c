@@ -70,8 +70,8 @@ struct slot {
     size_t have, length, written; /* bytes read, to be written, written */
 };
 
-/* After the tail of a file, which is no multiple of ALIGN, there is nothing
- * more to read; and O_DIRECT would refuse to try. */
+/* After the tail of a file, which is no multiple of ALIGN, there is nothing more
+ * to read; and O_DIRECT would refuse to try. */
 static bool is_tail(struct slot *self) {
     return self->copy->read_direct && self->have % ALIGN != 0;
 }
