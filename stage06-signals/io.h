@@ -10,9 +10,9 @@
  *   errno. Short counts are normal; mini_send_all continues until all is sent.
  * - Cancel asks the kernel to stop. If the operation finishes first, you get
  *   its real result, never -ECANCELED: no byte and no descriptor is lost.
- * - Descriptors are the caller's, those that are results too; several shards
- *   may use the same one. The poll backend makes sockets that accept or connect
- *   non-blocking.
+ * - Descriptors are the caller's, including those that are results; several
+ *   shards may use the same one. The poll backend makes sockets that accept or
+ *   connect non-blocking.
  * - Call these functions inside mini_run, on the shard that does the operation.
  *   Lengths are in bytes.
  *

@@ -31,7 +31,7 @@
 
 /** A stream of connections. */
 struct mini_accept_stream {
-    struct mini_io io; /**< the multishot accept; its future: a wait for one */
+    struct mini_io io; /**< the multishot accept; its future awaits a result */
     int *fds; /**< connections: those given out, then those that wait */
     size_t first, room; /**< of fds: next to be given out, space */
 };
@@ -48,7 +48,7 @@ struct mini_future *mini_accept_end(struct mini_accept_stream *stream);
 
 /** A stream of what comes over a connection, in leased buffers. */
 struct mini_recv_stream {
-    struct mini_io io; /**< the multishot recv; its future: a wait for one */
+    struct mini_io io; /**< the multishot recv; its future awaits a result */
     struct mini_buffer *lease; /**< the buffer given out last; at first NULL */
 };
 
