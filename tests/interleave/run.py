@@ -200,14 +200,14 @@ SIGNAL_MISTAKES = {
     "wait-then-disown": (
         "signals.c",
         "    atomic_store(&signals.owner, NULL); "
-        "/* before the look who is inside */\n"
+        "/* before it looks who is inside */\n"
         "    while (atomic_load(&signals.inside) > 0) sched_yield();\n",
         "    while (atomic_load(&signals.inside) > 0) sched_yield();\n"
         "    atomic_store(&signals.owner, NULL);\n"),
     "look-then-enter": (
         "signals.c",
         "    atomic_fetch_add(&signals.inside, 1); "
-        "/* before the look who owns them */\n"
+        "/* before it looks at the owner */\n"
         "    struct mini_executor *owner = atomic_load(&signals.owner);\n",
         "    struct mini_executor *owner = atomic_load(&signals.owner);\n"
         "    atomic_fetch_add(&signals.inside, 1);\n"),
