@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * An intrusive, circular, doubly linked list: the link is a member of what is
- * listed, so that linking allocates nothing and unlinking needs no search.
+ * An intrusive, circular, doubly linked list: each element contains its link,
+ * so that linking allocates nothing and unlinking needs no search.
  *
- * - A head is a `struct mini_list` that mini_list_init() has pointed to itself.
- * - A link that is zero (`{0}`) is in no list; removal makes it so again.
- * - One link is in one list at a time. Nothing is locked.
+ * - A head is a `struct mini_list` that mini_list_init() has made point to
+ *   itself.
+ * - A link that is zero (`{0}`) is in no list; removal makes it zero again.
+ * - A link is in one list at a time. Nothing is locked.
  *
  * The idea is the Linux kernel's `struct list_head`.
  */
@@ -17,8 +18,8 @@
 
 /** A list's head, or one link in it. */
 struct mini_list {
-    struct mini_list *next; /**< first of a head; NULL in a link unused */
-    struct mini_list *prev; /**< last of a head */
+    struct mini_list *next; /**< in a head: the first; in no list: NULL */
+    struct mini_list *prev; /**< in a head: the last; in no list: NULL */
 };
 
 /** The structure that holds LINK as its MEMBER. */
@@ -45,7 +46,7 @@ static inline bool mini_list_linked(const struct mini_list *link) {
     return link->next != NULL;
 }
 
-/** Puts LINK, which is in no list, behind the last one. */
+/** Puts LINK, which is in no list, at the end of the list HEAD. */
 static inline void mini_list_push(
     struct mini_list *head, struct mini_list *link) {
     link->next = head;

@@ -18,6 +18,6 @@ static inline _Noreturn void mini_panic(const char *message) {
     abort();
 }
 
-/** Panics with MESSAGE, which names the call misused, unless CONDITION. */
+/** Panics unless CONDITION holds; MESSAGE names the misused call. */
 #define MINI_CHECK(condition, message) \
     ((condition) ? (void)0 : mini_panic(message))

@@ -5,7 +5,8 @@
  * platform_linux.c and platform_posix.c is linked, so no stage has an `#ifdef`.
  *
  * - Times are nanoseconds; MINI_FOREVER as a time to wait means no limit.
- * - Any thread may call. What can fail returns a negative errno, or says so.
+ * - Any thread may call. A function that can fail returns a negative errno,
+ *   unless its comment says otherwise.
  */
 #pragma once
 
@@ -23,8 +24,8 @@ static inline uint64_t mini_clock(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/** poll(2) with a limit of NS nanoseconds, rounded up if at all (and 24 days
- * at most where there is only POSIX). How many of FDS are ready; 0: the time is
+/** poll(2) with a limit of NS nanoseconds, never rounded down (at most 24 days
+ * where there is only POSIX). Returns how many of FDS are ready; 0: the time is
  * up; -EINTR: a signal came. */
 int mini_poll_fds(struct pollfd *fds, nfds_t count, uint64_t ns);
 
@@ -36,27 +37,27 @@ struct mini_bell {
 
 /** Opens a bell; 0 or a negative errno (-EMFILE: too few descriptors). */
 int mini_bell_open(struct mini_bell *bell);
-/** Closes it; nobody may ring any more. */
+/** Closes it; nobody may ring it any more. */
 void mini_bell_close(struct mini_bell *bell);
-/** Rings; any thread, also in a signal handler; never blocks. */
+/** Rings it; any thread, also in a signal handler; never blocks. */
 void mini_bell_ring(struct mini_bell *bell);
-/** Takes back all rings so far; the owner, never blocks. */
+/** Clears all rings so far; the owner only; never blocks. */
 void mini_bell_clear(struct mini_bell *bell);
 
 /** How many CPUs this process may use, at least 1. */
 unsigned mini_cpu_count(void);
-/** Pins the calling thread to the INDEX-th of them, counted round; no effect
- * where threads cannot be pinned. */
+/** Pins the calling thread to the INDEX-th CPU it may use, modulo their number;
+ * no effect where threads cannot be pinned. */
 void mini_pin(unsigned index);
-/** Takes back the calling thread's mini_pin; no effect without one. */
+/** Undoes the calling thread's mini_pin; no effect without one. */
 void mini_unpin(void);
 
-/** Lets other sockets bind to the same port: 0, or -1 with errno, EOPNOTSUPP
- * where there is no SO_REUSEPORT. */
+/** Lets other sockets bind to the same port: 0, or -1 with errno (EOPNOTSUPP
+ * where there is no SO_REUSEPORT). */
 int mini_set_reuseport(int fd);
-/** Sends up to LENGTH bytes of FILE from OFFSET on to the socket OUT, which
- * does not block; how many, 0 at the file's end, or -1 with errno. Waits for
- * the disk if need be. */
+/** Sends up to LENGTH bytes of FILE, from OFFSET on, to the non-blocking socket
+ * OUT. Returns how many, 0 at the file's end, or -1 with errno. Waits for the
+ * disk if need be. */
 long mini_sendfile(int out, int file, int64_t offset, size_t length);
-/** accept(2); a descriptor that is closed on exec, or -1 with errno. */
+/** accept(2): a descriptor that is closed on exec, or -1 with errno. */
 int mini_accept_fd(int listener);

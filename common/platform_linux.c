@@ -53,7 +53,7 @@ void mini_pin(unsigned index) {
 }
 
 void mini_unpin(void) {
-    /* without a pin it is empty, and refused */
+    /* without a pin the set is empty, and the call is refused */
     sched_setaffinity(0, sizeof before_pin, &before_pin);
     CPU_ZERO(&before_pin);
 }

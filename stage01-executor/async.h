@@ -7,20 +7,21 @@
  * Interface:
  * - A future is a value in its owner's memory with one function, poll. It is
  *   polled until it is READY, and not again after that.
- * - An async function is a struct whose first member is a future (its frame)
- *   and a poll function written between MINI_BEGIN and MINI_END.
+ * - An async function is a frame, a struct whose first member is a future, and
+ *   a poll function written between MINI_BEGIN and MINI_END.
  * - Locals that live across an await are members of the frame; so are the
- *   futures it awaits. A frame may be moved until its first poll, never after.
- * - What returns a future has filled a slot of the caller's: that stays where
- *   it is until the future is READY, and so does all that it was given.
- * - All polls of a future are on one thread, that of the task which awaits it.
+ *   futures awaited. A frame may be moved until its first poll, never after.
+ * - A function that returns a future fills a slot of the caller's. The slot
+ *   must stay where it is until the future is READY, and so must everything
+ *   that the function was given.
+ * - All polls of a future are on one thread, that of the task awaiting it.
  *
- * Cancel is a way of being polled, never a free: `cx.cancel` says "wind down",
- * holds for everything below and stays set. A leaf, which awaits no other,
- * answers -ECANCELED at once if it has not started; if it waits, it lets go of
- * what it waits for first; if it has a result already, it reports that. An
- * async function goes on, with that answer in MINI_RESULT. So no frame is freed
- * under somebody who still writes to it, and no result is lost.
+ * Cancel is a way of being polled; it never frees: `cx.cancel` says "wind
+ * down", holds for every future below and stays set. A leaf (it awaits no other
+ * future) answers -ECANCELED at once if it has not started; if it is waiting,
+ * it first lets go of what it waits for; if it already has a result, it reports
+ * that. An async function goes on, with the leaf's answer in MINI_RESULT. So no
+ * frame is freed while somebody may still write to it, and no result is lost.
  *
  * Sources: Rust's Future::poll and Pin; the switch is Duff's device as in
  * Adam Dunkels' protothreads.
@@ -37,7 +38,7 @@ typedef enum mini_poll { MINI_PENDING, MINI_READY } mini_poll;
 
 /** Passed down by value with every poll. */
 struct mini_context {
-    struct mini_task *task; /**< to be woken when polling makes sense again */
+    struct mini_task *task; /**< to be woken when a poll makes sense again */
     bool cancel; /**< wind down; once true, true in every later poll */
 };
 
@@ -54,24 +55,24 @@ struct mini_future {
 /** The resume point of a future that is finished. */
 #define MINI_DONE UINT_MAX
 
-/** Heads a poll function: every macro below counts on these two names. */
+/** Head of a poll function; the macros below rely on the parameters' names. */
 #define MINI_POLL(function) \
     mini_poll function(struct mini_future *future, struct mini_context cx)
 
 /** The initial value of a leaf with poll function FN; WHAT is its name in a
- * dump, a string that stays. */
+ * dump, a string that must outlive it. */
 #define MINI_FUTURE(fn, what) \
     ((struct mini_future){.poll = (fn), .name = (what)})
 
-/** For constructors: fills *SLOT with a leaf of the constructor's name, and
- * gives its future: `MINI_MAKE(slot, sleep_poll)`, or with members of the slot,
+/** For constructors: fills *SLOT and returns its future, which is named after
+ * the constructor: `MINI_MAKE(slot, sleep_poll)`, or with members of the slot,
  * `MINI_MAKE(slot, sleep_poll, .deadline = deadline)`. Evaluates SLOT twice. */
 #define MINI_MAKE(slot, ...) \
     (*(slot) = (__typeof__(*(slot))){.future.name = __func__, \
          .future.poll = __VA_ARGS__}, \
         &(slot)->future)
 
-/** 0, or an error of the compiler's: TYPE must begin with its future. */
+/** 0, or a compile error: TYPE must begin with its future. */
 #define MINI_BEGINS_WITH_FUTURE(type) \
     (0 * sizeof(struct { \
         int unused; \
@@ -79,39 +80,39 @@ struct mini_future {
             "the first member must be `struct mini_future future`"); \
     }))
 
-/** TYPE's frame before its first poll: `MINI_FRAME(struct conn, serve)`, or
+/** A frame of TYPE before its first poll: `MINI_FRAME(struct conn, serve)`, or
  * `MINI_FRAME(struct conn, serve, .fd = fd)`. */
 #define MINI_FRAME(type, ...) \
     ((type){.future.resume = MINI_BEGINS_WITH_FUTURE(type), \
         .future.name = #__VA_ARGS__, \
         .future.poll = __VA_ARGS__})
 
-/** Fills *SLOT with MINI_FRAME(TYPE, ...) and gives its future, to be awaited:
+/** Fills *SLOT with MINI_FRAME(TYPE, ...); its value is the future to await:
  * `MINI_AWAIT(MINI_CALL(struct work, &self->work, work, .n = 3))`. Evaluates
  * SLOT twice. */
 #define MINI_CALL(type, slot, ...) \
     (*(slot) = MINI_FRAME(type, __VA_ARGS__), &(slot)->future)
 
-/** In a poll function: the frame that FUTURE is the first member of. */
+/** In a poll function: the frame, of TYPE, whose first member is `future`. */
 #define MINI_SELF(type) ((type *)(void *)future)
 
 /** Opens the body of an async function whose parameters are named `future` and
- * `cx`. A jump finds its way back to the await at which the last poll ended. */
+ * `cx`: jumps to the await at which the last poll ended. */
 #define MINI_BEGIN \
     switch (future->resume) { \
     default: mini_bad_resume(future); \
     case 0:
 
-/** Waits until the future is READY; MINI_RESULT is its result. Cancel goes
- * down to it. Not inside a `switch` of your own, and one to a line. */
+/** Waits until the future AWAITED is READY; MINI_RESULT is its result. Cancel
+ * is passed down to it. Not inside a `switch` of your own, and one per line. */
 #define MINI_AWAIT(awaited) MINI_AWAIT_WITH(awaited, cx)
 
-/** The same for clean-up that must run to its end: cancel does not go down.
+/** MINI_AWAIT for clean-up that must run to its end: cancel is not passed down.
  * @guarantee{G1.7} Shielded clean-up runs to its end after a cancel. */
 #define MINI_AWAIT_SHIELDED(awaited) \
     MINI_AWAIT_WITH(awaited, ((struct mini_context){cx.task, false}))
 
-/** What both are made of. */
+/** What MINI_AWAIT and MINI_AWAIT_SHIELDED are made of. */
 #define MINI_AWAIT_WITH(awaited, context) \
     do { \
         future->child = (awaited); \
@@ -132,14 +133,14 @@ struct mini_future {
     MINI_RETURN(value); \
     }
 
-/** Panics: polled after READY, or an await inside a user's own switch. */
+/** Panics: FUTURE was polled after READY, or awaits in a user's own switch. */
 _Noreturn void mini_bad_resume(const struct mini_future *future);
 
-/** True if too many awaits of a cancelled task's have failed in this poll;
- * wakes it, so that it goes on in its next one (G1.10). */
+/** True if too many awaits of TASK, which is cancelled, have failed in this
+ * poll; then wakes it, so that it goes on in its next poll (G1.10). */
 bool mini_overrun(struct mini_task *task);
 
-/** Counts an await of a cancelled task's that has failed. */
+/** Counts a failed await of TASK, which is cancelled. */
 void mini_count_refusal(struct mini_task *task);
 
 /** Finishes a future: `return mini_ready(future, result);`. */
@@ -149,7 +150,7 @@ static inline mini_poll mini_ready(struct mini_future *future, long result) {
     return MINI_READY;
 }
 
-/** Polls the child; takes over its result when it is READY. */
+/** Polls FUTURE's child; takes over its result when it is READY. */
 static inline mini_poll mini_await(
     struct mini_future *future, struct mini_context cx) {
     struct mini_future *child = future->child;
@@ -161,8 +162,8 @@ static inline mini_poll mini_await(
     return MINI_READY;
 }
 
-/** For those who poll several futures over and over: polls one unless it is
- * finished, and says whether it is. */
+/** For polling several futures over and over: polls FUTURE unless it is
+ * finished; true if it is finished now. */
 static inline bool mini_drive(
     struct mini_future *future, struct mini_context cx) {
     if (future->poll && future->poll(future, cx) == MINI_READY)

@@ -6,8 +6,8 @@
 
 #define CHUNK_BYTES 65536
 
-/* What malloc gave: many blocks, or one large one, behind this link. It begins
- * a cache line, so a block of a whole number of lines begins one, too. */
+/* Memory from malloc: this link, and behind it many blocks or one large one. It
+ * begins a cache line, so that a block of whole lines can begin one, too. */
 struct chunk {
     _Alignas(64) struct mini_list link;
 };
@@ -18,14 +18,14 @@ void mini_slab_init(struct mini_slab *slab) {
 }
 
 static void *new_chunk(struct mini_slab *slab, size_t bytes) {
-    /* a multiple of 64, as it has to be */
+    /* aligned_alloc wants a multiple of 64 */
     struct chunk *chunk = aligned_alloc(64, sizeof *chunk + (bytes | 63) + 1);
     if (!chunk) return NULL;
     mini_list_push(&slab->chunks, &chunk->link);
     return chunk + 1;
 }
 
-/* From its end on; what is left and too small for this block is given up. */
+/* Gives out a chunk from its end; a rest too small for this block is lost. */
 void *mini_slab_more(struct mini_slab *slab, size_t size) {
     size_t bytes = mini_slab_class(size) * MINI_SLAB_STEP;
     if (bytes == 0) return new_chunk(slab, size);

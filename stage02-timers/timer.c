@@ -7,8 +7,8 @@
 
 /* ---- the clock ---- */
 
-/* A fresh reading: deadlines are counted from here, for one counted from the
- * time at the turn's start would be early by what the turn has taken. */
+/* Reads the clock afresh: a deadline counted from the time at the turn's start
+ * would be early by as much as the turn has taken so far. */
 static uint64_t read_clock(struct mini_executor *executor) {
     if (!executor->options.virtual_clock) executor->now = mini_clock();
     executor->now_is_fresh = true;
@@ -101,8 +101,8 @@ struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
     return MINI_MAKE(slot, sleep_poll, .deadline = ns, .from_first_poll = true);
 }
 
-/* An expired timer does not cancel before INNER was asked once more without:
- * a result that is ready wins. */
+/* When the time is up, INNER is polled once more before it is cancelled: a
+ * result that is ready wins. */
 static MINI_POLL(timeout_poll) {
     struct mini_timeout *self = MINI_SELF(struct mini_timeout);
     struct mini_context cancel = {cx.task, true};

@@ -8,7 +8,7 @@
 void (*mini_park_hook)(void);
 
 void mini_parker_ring(struct mini_parker *parker) {
-    /* the exchange: of many senders one rings */
+    /* the exchange: of many senders only one rings */
     if (!atomic_load(&parker->sleeping) ||
         !atomic_exchange(&parker->sleeping, false))
         return;
@@ -46,7 +46,7 @@ static void wait(struct mini_executor *executor, uint64_t until) {
     mini_park_end(executor);
 }
 
-/* The second look found a task to run: no reason to be rung while it runs. */
+/* If the second look found a task, nobody need ring us while that runs. */
 static unsigned stay_awake(struct mini_executor *executor) {
     if (executor->first) mini_park_end(executor);
     return 0;

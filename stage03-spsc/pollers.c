@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the runtime is made of: the defaults, and a turn, row by row: whoever
- * has something to do in it, in this order. A new subsystem adds its line. */
+/* What the runtime is made of: the default options, and the rows that a turn
+ * asks for work, in this order. A new subsystem adds its row. */
 #include "executor.h"
 #include "timer.h"
 #include "channel.h"

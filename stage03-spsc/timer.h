@@ -8,11 +8,11 @@
  *   mini_now(). With options.virtual_clock that clock starts at 0 and jumps to
  *   the next deadline when nothing is runnable: a test of an hour takes no time
  *   and is exact.
- * - Deadlines are rounded up to a tick of 65.5 us: late by up to that, and by
- *   what else is runnable, but never early.
+ * - Deadlines are rounded up to a tick of 65.5 us: they are late by up to that,
+ *   and by whatever else is runnable, but never early.
  * - Slots are the caller's and stay until the future is READY. Cancel takes
  *   the timer out of the wheel at once and answers -ECANCELED.
- * - All is called inside mini_run, on the thread whose clock and wheel it is.
+ * - Use all of it inside mini_run; each thread has its own clock and wheel.
  *
  * Source: timerfd_create(2), for ticks that say how many periods went by.
  *
@@ -46,9 +46,9 @@
 /** The row that expires timers. */
 extern const struct mini_poller mini_timer_poller;
 
-/** The time, as it was last read in this turn. */
+/** The time as last read in this turn, or read now if it was not. */
 uint64_t mini_now(void);
-/** NS later than now, or the last time there is. */
+/** The time NS nanoseconds from now; UINT64_MAX if it would be beyond that. */
 uint64_t mini_from_now(uint64_t ns);
 
 /** A sleep under way. */
@@ -56,13 +56,14 @@ struct mini_sleep {
     struct mini_future future;
     struct mini_timer timer; /**< in the wheel while it waits */
     uint64_t deadline; /**< on the clock of mini_now */
-    bool from_first_poll; /**< before that, deadline is how long */
+    bool from_first_poll; /**< until then, deadline is a duration */
 };
 
-/** Waits until NS nanoseconds from its first poll on have passed; 0. */
+/** Waits until NS nanoseconds have passed since its first poll; the result is
+ * 0. */
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns);
-/** Waits until the clock shows DEADLINE; 0. If it does already, until the next
- * turn. */
+/** Waits until the clock shows DEADLINE; the result is 0. If that time is past
+ * already, waits until the next turn. */
 struct mini_future *mini_sleep_until(
     struct mini_sleep *slot, uint64_t deadline);
 
@@ -70,17 +71,18 @@ struct mini_future *mini_sleep_until(
 struct mini_timeout {
     struct mini_future future;
     struct mini_sleep sleep; /**< the time INNER has */
-    bool expired; /**< and so INNER is cancelled */
+    bool expired; /**< the time is up, so INNER is cancelled */
 };
 
-/** INNER's result, if it has one within NS nanoseconds from its first poll on;
- * else INNER is cancelled and awaited, and the result is -ETIMEDOUT if it
- * answered -ECANCELED, or its own. So a timeout returns one cancel of INNER
- * late. Cancelled itself, it cancels INNER: the result is INNER's. */
+/** Waits for INNER, and gives its result if that comes within NS nanoseconds of
+ * the first poll. Else INNER is cancelled and awaited; if it answers -ECANCELED
+ * the result is -ETIMEDOUT, otherwise INNER's own. So a timeout is late by the
+ * time that cancelling INNER takes. If the timeout itself is cancelled, it
+ * cancels INNER, and the result is INNER's. */
 struct mini_future *mini_timeout(
     struct mini_timeout *slot, struct mini_future *inner, uint64_t ns);
 
-/** Points in time at a fixed distance. */
+/** Points in time, a fixed distance apart. */
 struct mini_interval {
     uint64_t next; /**< deadline of the next tick */
     uint64_t period; /**< ns from tick to tick */
@@ -98,16 +100,16 @@ struct mini_tick {
 };
 
 /** Waits for INTERVAL's next tick; the result is how many periods went by since
- * the last: 1, or more if nobody waited in time. Run your work once to skip
- * the missed ones, or that many times to make up for them. Cancelled, it has
- * used up no tick. */
+ * the last one: 1, or more if nobody waited in time. Run your work once to skip
+ * the missed ones, or that many times to make up for them. A cancelled wait
+ * uses up no tick. */
 struct mini_future *mini_tick(
     struct mini_tick *slot, struct mini_interval *interval);
 
-/** Spawns a task that calls FN(ARG) once every PERIOD ns, and awaits the future
- * it returns, if it is not NULL, before the next; periods that went by in the
- * meantime are skipped. Ends when cancelled; its result is the number of runs.
- * To be joined or detached; NULL as from MINI_SPAWN. */
+/** Spawns a task that calls FN(ARG) once every PERIOD ns. If FN returns a
+ * future, not NULL, the task awaits it before the next call, and skips the
+ * periods that go by meanwhile. It ends when cancelled; its result is the
+ * number of calls. Join or detach it; NULL as from MINI_SPAWN. */
 struct mini_task *mini_spawn_periodic(
     uint64_t period, struct mini_future *(*fn)(void *arg), void *arg);
 
@@ -116,6 +118,6 @@ struct mini_task *mini_spawn_periodic(
 void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
     uint64_t deadline);
 
-/** For a row that waits: how many ns from now until UNTIL; MINI_FOREVER if
- * UNTIL is MINI_SOMEDAY. A virtual clock jumps to UNTIL, so that 0 is left. */
+/** For a row's `wait`: how many ns from now until UNTIL; MINI_FOREVER if UNTIL
+ * is MINI_SOMEDAY. A virtual clock jumps to UNTIL, so that 0 is left. */
 uint64_t mini_time_left(struct mini_executor *executor, uint64_t until);

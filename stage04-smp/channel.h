@@ -5,11 +5,11 @@
  * receives, both await.
  *
  * - Items are pointers; the receiver owns what it has received. The channel
- *   is made before both threads use it and outlives their use.
+ *   is made before either thread uses it and outlives their use.
  * - One task at a time sends, one at a time receives. The try_ forms need no
  *   executor: a thread without one may be either side.
- * - Either side, or a third, may close. Cancel of a wait that got nothing is
- *   -ECANCELED; one that did send or receive says so, cancel or not.
+ * - Either side, or a third thread, may close it. A cancelled wait that got
+ *   nothing gives -ECANCELED; one that did send or receive says so, even then.
  *
  * Source: pipe(7), with its two ends and its EPIPE.
  *
@@ -27,13 +27,13 @@
 #include "executor.h"
 #include "spsc.h"
 
-/** The channel. At each end stands the parker of who waits there; NULL: nobody
- * does. */
+/** The channel. Each end holds the parker of the thread that waits there; NULL
+ * if none does. */
 struct mini_channel {
     struct mini_spsc ring; /**< the items */
-    /** Where a sender waits for room. */
+    /** The end where a sender waits for room. */
     _Alignas(MINI_CACHE_LINE) _Atomic(struct mini_parker *) sender;
-    /** Where a receiver waits for items. */
+    /** The end where a receiver waits for items. */
     _Alignas(MINI_CACHE_LINE) _Atomic(struct mini_parker *) receiver;
     atomic_bool closed; /**< never goes back to false */
 };
@@ -43,7 +43,7 @@ struct mini_channel_wait {
     struct mini_future future;
     struct mini_list link; /**< among the executor's channel waits */
     struct mini_channel *channel; /**< where it wants to send or receive */
-    _Atomic(struct mini_parker *) *end; /**< where it waits */
+    _Atomic(struct mini_parker *) *end; /**< the end where it waits */
     bool sends; /**< false: receives */
     struct mini_task *task; /**< woken when it can go on */
     void *item; /**< what to send, or what was received */
@@ -52,11 +52,11 @@ struct mini_channel_wait {
 /** The row that looks after waiting sends and receives. */
 extern const struct mini_poller mini_channel_poller;
 
-/** Makes an open, empty channel of CAPACITY items, a power of two. 0, -EINVAL
- * (another capacity), or -ENOMEM. */
+/** Makes an open, empty channel for CAPACITY items, a power of two. 0, -EINVAL
+ * (not a power of two), or -ENOMEM. */
 int mini_channel_init(struct mini_channel *channel, size_t capacity);
-/** Frees its memory; both sides are done with it. Items in it are the
- * caller's: receive them first. */
+/** Frees its memory, when both sides are done with it. Items still in it are
+ * the caller's: receive them first. */
 void mini_channel_destroy(struct mini_channel *channel);
 /** Closes it; any thread, any number of times. */
 void mini_channel_close(struct mini_channel *channel);
@@ -67,13 +67,13 @@ int mini_channel_try_send(struct mini_channel *channel, void *item);
  */
 int mini_channel_try_recv(struct mini_channel *channel, void **item);
 
-/** Sends ITEM, waits for room if there is none: 0, -EPIPE, or -ECANCELED. A
+/** Sends ITEM, and waits for room if there is none: 0, -EPIPE, or -ECANCELED. A
  * second waiter at the same end panics. */
 struct mini_future *mini_channel_send(
     struct mini_channel_wait *slot, struct mini_channel *channel, void *item);
-/** Receives into SLOT->item, waits if there is nothing: 0, -EPIPE, or
- * -ECANCELED. A second waiter panics. While there is something it does not wait,
- * so no other task runs: one that may never find the channel empty does
- * MINI_YIELD() now and then. */
+/** Receives into SLOT->item, and waits if there is nothing: 0, -EPIPE, or
+ * -ECANCELED. A second waiter at the same end panics. As long as there is
+ * something, it does not wait, so no other task runs: a receiver that may never
+ * find the channel empty should do MINI_YIELD() now and then. */
 struct mini_future *mini_channel_recv(
     struct mini_channel_wait *slot, struct mini_channel *channel);

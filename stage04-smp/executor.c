@@ -14,7 +14,7 @@
 #define BATCH 128
 /* Failed awaits in one poll of a cancelled task before it must yield. */
 #define REFUSALS 64
-/* Turns after a cancel of everything until those still alive are named. */
+/* Turns from the cancel of all tasks until those still alive are named. */
 #define PATIENCE 1000
 
 _Thread_local struct mini_executor *mini_self;
@@ -41,8 +41,9 @@ static inline struct mini_task *dequeue(struct mini_executor *executor) {
     return task;
 }
 
-/* Sends some of the first ones behind, as many as Marsaglia's xorshift32 has
- * ones at its end. Cold: out of the way of those who do not shuffle. */
+/* Sends some of the first tasks to the back: as many as the next number of
+ * Marsaglia's xorshift32 has ones at its low end. Cold: out of the way of runs
+ * that do not shuffle. */
 __attribute__((cold)) static void shuffle(struct mini_executor *executor) {
     uint32_t *random = &executor->random;
     *random ^= *random << 13;
@@ -75,7 +76,7 @@ struct mini_task *mini_task_new(size_t bytes) {
     struct mini_executor *executor = mini_self;
     size_t block = sizeof(struct mini_task) + bytes;
     MINI_CHECK(executor, "MINI_SPAWN: not inside mini_run");
-    /* sums with it must fit into task->bytes, and into 32 bits of size_t */
+    /* sums with BYTES must fit into task->bytes and a size_t of 32 bits */
     if (executor->stopping || bytes > INT32_MAX) return NULL;
     struct mini_task *task = mini_slab_alloc(&executor->slab, block);
     if (!task) return NULL;
@@ -150,7 +151,7 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 /* ---- a turn ---- */
 
-/* Polls the first of the queue. */
+/* Polls the first task of the queue. */
 static void run_first(struct mini_executor *executor) {
     if (executor->random) shuffle(executor);
     struct mini_task *task = dequeue(executor);
@@ -202,7 +203,7 @@ int mini_step(struct mini_executor *executor) {
 /* ---- a run ---- */
 
 static void name_tasks(struct mini_executor *executor, const char *what) {
-    if (executor->alive == 0) return; /* it waits for others' */
+    if (executor->alive == 0) return; /* stage 4: only others have tasks */
     fprintf(stderr, "miniss: %zu task(s) %s:\n", executor->alive, what);
     mini_dump(stderr);
 }
@@ -256,7 +257,7 @@ static long run_main(struct mini_executor *executor, struct mini_future *main) {
     return error < 0 ? error : root.future.result;
 }
 
-/* Starts ROW and those behind it, runs MAIN, and stops them: the last first. */
+/* Starts ROW and those behind it, runs MAIN, and stops them, last one first. */
 static long run_in(const struct mini_poller *const *row,
     struct mini_executor *executor, struct mini_future *main) {
     if (!*row) return run_main(executor, main);

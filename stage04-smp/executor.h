@@ -5,11 +5,11 @@
  * finished.
  *
  * Interface:
- * - mini_run() is the door in; every other function is called from inside it,
- *   on the thread that it runs on.
+ * - mini_run() is the way in; every other function is called from inside it,
+ *   on its thread.
  * - A task is a future the executor owns. Whoever spawned it joins it (once) or
  *   detaches it.
- * - A waker is the task's pointer. It is good until the task's future is READY.
+ * - A waker is the task's pointer, valid until the task's future is READY.
  *
  * One turn asks each row of mini_pollers for work, in order; when no row had
  * any, the executor waits for the first thing that can wake it. A later stage
@@ -61,15 +61,15 @@
 
 /** Never: nothing to wait for. */
 #define MINI_NEVER UINT64_MAX
-/** Some time: somebody outside this thread may wake us. */
+/** Nobody knows when: somebody outside this thread may wake us. */
 #define MINI_SOMEDAY (UINT64_MAX - 1)
 
 /** How to run. Zero is a good value of every field. */
 struct mini_options {
     uint32_t shuffle_seed; /**< not 0: run runnable tasks in a random order */
     bool virtual_clock; /**< time jumps to the next deadline when idle */
-    unsigned shards; /**< 0: one a CPU; without options it is 1 */
-    unsigned ring_capacity; /**< messages a ring; 0: 256; a power of two */
+    unsigned shards; /**< 0: one per CPU; without options it is 1 */
+    unsigned ring_capacity; /**< messages per ring, a power of two; 0: 256 */
 };
 
 /** What one executor has done since mini_run. */
@@ -79,26 +79,26 @@ struct mini_stats {
     uint64_t spawns; /**< tasks made */
     uint64_t waits; /**< times it had nothing to do */
     uint64_t rings; /**< doorbells rung: system calls to wake others */
-    uint64_t messages; /**< messages that came in from shards */
+    uint64_t messages; /**< messages that have come in from shards */
 };
 
 /** What a task is up to. */
 enum mini_task_state {
     MINI_WAITING, /**< for somebody to wake it */
     MINI_QUEUED, /**< in the run queue, or woken while it runs */
-    MINI_RUNNING, /**< is being polled, and not woken since */
-    MINI_ENDED /**< was READY */
+    MINI_RUNNING, /**< is being polled, and has not been woken meanwhile */
+    MINI_ENDED /**< its future was READY */
 };
 
 /** A future that the executor polls. The frame follows it in memory. */
 struct mini_task {
-    /** In the run queue. Aligned so that the frame behind the task is, to 16,
-     * also where a pointer has 4 bytes. */
+    /** The next in the run queue. Aligned so that the frame behind the task is
+     * aligned to 16, even where a pointer has 4 bytes. */
     _Alignas(8) struct mini_task *next;
     struct mini_list link; /**< among the executor's tasks, while alive */
     struct mini_executor *executor; /**< the only one that may touch it */
     struct mini_task *joiner; /**< woken at the end */
-    uint32_t bytes; /**< of the block; 0: it is part of somebody's frame */
+    uint32_t bytes; /**< of its block; 0: it is part of somebody's frame */
     uint8_t state; /**< a mini_task_state */
     uint8_t refusals; /**< failed awaits in this poll, once cancelled */
     bool cancel; /**< what cx.cancel is from the next poll on */
@@ -110,8 +110,8 @@ struct mini_executor {
     struct mini_task *first; /**< the run queue: next to run */
     struct mini_task *last; /**< and the last to run */
     struct mini_task *root; /**< runs main */
-    struct mini_list tasks; /**< alive */
-    size_t alive; /**< length of tasks */
+    struct mini_list tasks; /**< those that are alive */
+    size_t alive; /**< how many of them there are */
     size_t outside; /**< waits that somebody outside this thread may end */
     struct mini_slab slab; /**< memory of tasks */
     struct mini_options options; /**< how it runs; a copy */
@@ -119,29 +119,29 @@ struct mini_executor {
     bool stopping; /**< main has ended: no new tasks */
     struct mini_stats stats; /**< what it has done so far */
     struct mini_wheel wheel; /**< deadlines */
-    uint64_t now; /**< ns; the virtual time, or what was read last */
+    uint64_t now; /**< ns; the virtual time, or the clock as last read */
     bool now_is_fresh; /**< read in this turn */
     struct mini_parker parker; /**< where its thread sleeps */
     bool parks; /**< it has said that it sleeps: this turn is the second look */
     struct mini_list channel_waits; /**< channel operations that wait */
-    struct mini_shard *shard; /**< which one of the shards this is */
+    struct mini_shard *shard; /**< this thread's */
 };
 
 /** A subsystem's share of a turn. Unused functions are NULL; all are called on
  * the executor's own thread. */
 struct mini_poller {
-    /** Before the first turn; 0, or a negative errno that ends mini_run: it has
-     * left nothing then, and its own stop is not called. */
+    /** Before the first turn; 0, or a negative errno that ends mini_run: then
+     * it must leave nothing behind, for its own stop is not called. */
     int (*start)(struct mini_executor *);
     /** After the last turn, in reverse order of start. */
     void (*stop)(struct mini_executor *);
-    /** Does what can be done without waiting; says how much that was. */
+    /** Does what can be done without waiting; returns how much that was. */
     unsigned (*turn)(struct mini_executor *);
     /** The time until which there is nothing to do: UNTIL, or sooner. */
     uint64_t (*next)(struct mini_executor *, uint64_t until);
-    /** Waits until then or until woken; the last row that can wait does. */
+    /** Waits until UNTIL or until woken; the last row that has this does it. */
     void (*wait)(struct mini_executor *, uint64_t until);
-    /** Once main has ended: false while something is still under way. */
+    /** Once main has ended: false while the row has something under way. */
     bool (*drained)(struct mini_executor *);
 };
 
@@ -155,19 +155,18 @@ extern const struct mini_poller mini_task_poller;
 /** The executor of the calling thread, NULL outside mini_run. */
 extern _Thread_local struct mini_executor *mini_self;
 
-/** Runs MAIN, not yet polled, and what it spawns on the calling thread. When
+/** Runs MAIN, not yet polled, and what it spawns, on the calling thread. When
  * MAIN is READY, the tasks still alive are cancelled and awaited. MAIN stays
- * the caller's. OPTIONS may be NULL and are copied.
+ * the caller's. OPTIONS are copied; NULL: mini_defaults.
  * @return MAIN's result; -EDEADLK if nothing can wake what waits; -EINVAL for
  * a bad option or inside another mini_run; another negative errno if the
  * runtime could not start. */
 long mini_run(struct mini_future *main, const struct mini_options *options);
 
-/** Spawns a task: `MINI_SPAWN(struct conn, serve, .fd = fd)`. The frame is made
- * where it stays. NULL if there is no memory or the run is stopping: its values
- * are not evaluated then; mini_join and mini_detach take that NULL and say
- * which. (Were it made on the stack and copied, the copy would wait for the
- * stores.) */
+/** Spawns a task: `MINI_SPAWN(struct conn, serve, .fd = fd)`. NULL if there is
+ * no memory or the run is stopping: then the frame's values are not evaluated;
+ * mini_join and mini_detach take that NULL and say which it was. (The frame is
+ * made in place: a copy from the stack would have to wait for the stores.) */
 #define MINI_SPAWN(type, ...) \
     __extension__({ \
         _Static_assert(_Alignof(type) <= 16, "no frame is aligned to more"); \
@@ -176,14 +175,15 @@ long mini_run(struct mini_future *main, const struct mini_options *options);
         mini_new; \
     })
 
-/** A new task, runnable, with BYTES, aligned to 16, for its frame: for one
- * whose size or function the compiler does not know. They are not cleared: to
- * be filled before the caller returns to the executor. NULL as from MINI_SPAWN;
- * 2 GiB is more memory than there is. */
+/** A new task, runnable, with BYTES bytes for its frame, aligned to 16 and not
+ * cleared: the caller fills them before it returns to the executor. It is for
+ * frames whose size or function the compiler does not know. NULL as from
+ * MINI_SPAWN; 2 GiB count as more memory than there is. */
 struct mini_task *mini_task_new(size_t bytes);
 
-/** Starts TASK in memory of the caller's; its future follows it there. It
- * counts as detached; its memory must stay until the turn after it ended. */
+/** Starts TASK, which lies in the caller's memory, its future right behind it.
+ * It counts as detached; its memory must stay until the turn in which it ends
+ * is over. */
 void mini_task_start(struct mini_executor *executor, struct mini_task *task);
 
 /** A join under way. */
@@ -192,16 +192,16 @@ struct mini_join {
     struct mini_task *task; /**< whose end it waits for */
 };
 
-/** Waits for TASK's end; its result, and TASK is freed: forget the pointer. A
- * second join beside this one panics, and so does one of a detached task. One
- * that comes later does, too, but only while nobody else has TASK's memory.
- * Cancel goes on to TASK, whose end is still awaited. TASK NULL: -ENOMEM, or
- * -ESHUTDOWN if the run is stopping. */
+/** Waits for TASK's end and frees it; the result is TASK's. Panics if another
+ * join is waiting for TASK, or if TASK is detached; also if it was joined
+ * before, as long as no other task has its memory. Cancel is passed on to TASK,
+ * whose end is still awaited. If TASK is NULL: -ENOMEM, or -ESHUTDOWN if the
+ * run is stopping. */
 struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task);
 
 /** Nobody will join TASK: it is freed when it ends. Panics if it is joined or
- * detached already. @return 0; for NULL -ENOMEM, or -ESHUTDOWN if the run is
- * stopping. */
+ * detached already. @return 0; if TASK is NULL -ENOMEM, or -ESHUTDOWN if the
+ * run is stopping. */
 int mini_detach(struct mini_task *task);
 
 /** Asks TASK to wind down; it is polled with cx.cancel from now on. No effect
@@ -212,8 +212,8 @@ void mini_cancel(struct mini_task *task);
  * and shards send messages), and for a task that has ended. */
 void mini_wake(struct mini_task *task);
 
-/** In an async function, in place of MINI_AWAIT(mini_yield(...)): the same, but
- * there is no future to be made and polled, and no result: cx.cancel says if it
+/** In an async function, does what MINI_AWAIT(mini_yield(...)) does, but there
+ * is no future to make and poll, and no result: cx.cancel says whether the task
  * has been cancelled. */
 #define MINI_YIELD() \
     do { \
@@ -226,11 +226,11 @@ void mini_wake(struct mini_task *task);
 /** Counters of the calling thread's executor, valid until mini_run returns. */
 const struct mini_stats *mini_stats(void);
 
-/** Prints to OUT a line for each of this thread's tasks that is alive, with the
- * chain of what it awaits; changes nothing. */
+/** Prints to OUT a line for each of this thread's live tasks, with the chain of
+ * what it awaits; changes nothing. */
 void mini_dump(FILE *out);
 
-/** One round through the pollers; says how much work was done. */
+/** One round through the pollers; returns how much work was done. */
 unsigned mini_turn(struct mini_executor *executor);
 
 /** Once main has ended: true if no task is left, and no row has anything under

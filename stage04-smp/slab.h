@@ -4,13 +4,13 @@
  * Memory for tasks: blocks of a few size classes from one shard's free lists.
  *
  * - Only the owner shard's thread may call; nothing is locked.
- * - A block freed is the next one of its class given out: its cache lines are
- *   still warm.
- * - Memory of blocks with a class goes back in mini_slab_destroy(), all at
- *   once.
+ * - A freed block is the next one of its class to be given out, while its cache
+ *   lines are still warm.
+ * - The memory of blocks that have a class is freed in mini_slab_destroy(), all
+ *   at once.
  *
- * Source: Bonwick, "The Slab Allocator" (1994); what is left of it are the free
- * lists by size.
+ * Source: Bonwick, "The Slab Allocator" (1994), of which only the free lists by
+ * size are left here.
  */
 #pragma once
 
@@ -29,22 +29,22 @@ struct mini_slab {
      * address. Class 0 has none. */
     void *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1];
     char *fresh; /**< the newest chunk */
-    size_t fresh_bytes; /**< of it, from its start, that are not given out */
+    size_t fresh_bytes; /**< at its start, not given out yet */
     struct mini_list chunks; /**< all that came from malloc */
 };
 
 /** Makes SLAB an empty store. */
 void mini_slab_init(struct mini_slab *slab);
 
-/** The class of blocks of SIZE; 0: there is none, they come from malloc. */
+/** The class of blocks of SIZE; 0: they have none and come from malloc. */
 static inline size_t mini_slab_class(size_t size) {
     size_t class = (size + MINI_SLAB_STEP - 1) / MINI_SLAB_STEP;
     return size <= MINI_SLAB_MAX ? class : 0;
 }
 
-/** For mini_slab_alloc: a block of SIZE that was not free before. */
+/** For mini_slab_alloc: a block of SIZE that does not come from a free list. */
 void *mini_slab_more(struct mini_slab *slab, size_t size);
-/** For mini_slab_free: gives back a BLOCK that has no class. */
+/** For mini_slab_free: frees BLOCK, which has no class. */
 void mini_slab_free_large(void *block);
 
 /** SIZE bytes aligned to 16, not cleared; NULL if there is no memory. */
@@ -55,7 +55,7 @@ static inline void *mini_slab_alloc(struct mini_slab *slab, size_t size) {
     return block;
 }
 
-/** Takes back a block that was asked for with the same SIZE. */
+/** Takes back BLOCK, which was allocated with the same SIZE. */
 static inline void mini_slab_free(
     struct mini_slab *slab, void *block, size_t size) {
     size_t class = mini_slab_class(size);
@@ -66,5 +66,5 @@ static inline void mini_slab_free(
         mini_slab_free_large(block);
 }
 
-/** Frees every block, those still in use as well. */
+/** Frees every block, even those still in use. */
 void mini_slab_destroy(struct mini_slab *slab);

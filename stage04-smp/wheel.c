@@ -2,10 +2,10 @@
 /* The hierarchical timing wheel. See wheel.h.
  *
  * In every level all slots with timers lie ahead of the wheel's own digit, and
- * all of a lower level lie before those of a higher one. So the first such slot
- * of the lowest level that has one comes next: no search, no wrap-around. A
- * cancel only unlinks: the bit of a slot that it emptied is cleared by who
- * looks for the first one, once. */
+ * all slots of a lower level come before those of a higher one. So the first
+ * slot with timers in the lowest level that has any comes next: no search, no
+ * wrap-around. A cancel only unlinks: the bit of a slot that it has emptied is
+ * cleared later, once, by first_slot. */
 #include "wheel.h"
 
 #define DIGIT MINI_WHEEL_DIGIT
@@ -17,8 +17,8 @@ void mini_wheel_init(struct mini_wheel *wheel) {
             mini_list_init(&wheel->slots[level][slot]);
 }
 
-/* The first slot that has timers, and the tick at which it begins; NULL: none.
- * The bits of slots that it finds empty are cleared on the way. */
+/* The first slot that has timers, and in *TICK where it begins; NULL if there
+ * is none. Clears the bits of slots that it finds empty on the way. */
 static struct mini_list *first_slot(struct mini_wheel *wheel, uint64_t *tick) {
     for (int level = 0; level < MINI_WHEEL_LEVELS; level++)
         while (wheel->occupied[level]) {
@@ -39,7 +39,7 @@ uint64_t mini_wheel_next(struct mini_wheel *wheel) {
     return tick;
 }
 
-/* All of SLOT, to which the wheel has come, into lower levels. */
+/* Moves all timers of SLOT, to which the wheel has come, to lower levels. */
 static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
     struct mini_list *link = slot->next;
     mini_list_init(slot);

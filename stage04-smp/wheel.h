@@ -4,15 +4,15 @@
  * The timer wheel: 8 levels of 64 slots, in ticks of 2^16 ns (65.5 us).
  *
  * A timer's slot follows from the highest digit, in base 64, in which its tick
- * differs from the wheel's: level 0 holds what comes within this block of 64
- * ticks, level 1 what comes within this block of 64 * 64, and so on. When the
- * wheel comes to a slot of level n > 0, its timers move to lower levels: at
- * most 7 moves in a timer's life. 8 * 6 bits of ticks and 16 of a tick's ns
- * make 64: every time there is has a slot, and there is no list of "later"
- * ones.
+ * differs from the wheel's: level 0 holds timers due within the current block
+ * of 64 ticks, level 1 those within the current block of 64 * 64, and so on.
+ * When the wheel comes to a slot of level n > 0, its timers move to lower
+ * levels: at most 7 moves in a timer's life. 8 * 6 bits of the tick and 16 bits
+ * of ns within it make 64: every possible time has a slot, so there is no list
+ * of "later" timers.
  *
- * - Insert and cancel are O(1); the next slot is found in one word a level.
- * - Owner's thread only. A timer's memory is its owner's.
+ * - Insert and cancel are O(1); the next slot is found in one word per level.
+ * - Only the owner's thread may call. A timer's memory is the caller's.
  *
  * Source: Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987).
  *
@@ -35,16 +35,16 @@
 /** The last tick there is, 584 years after 0. */
 #define MINI_TICK_MAX (UINT64_MAX >> MINI_TICK_BITS)
 
-/** A deadline in a wheel; zero is one that is in none. */
+/** A deadline; a zero one (`{0}`) is in no wheel. */
 struct mini_timer {
     struct mini_list link; /**< in its slot */
     uint64_t tick; /**< due when the wheel comes here */
-    struct mini_task *task; /**< for the owner: whom to wake */
+    struct mini_task *task; /**< whom to wake; not the wheel's concern */
 };
 
 /** All deadlines of one shard. */
 struct mini_wheel {
-    uint64_t tick; /**< where it stands; nothing before it is in a slot */
+    uint64_t tick; /**< where it stands; no slot before it has timers */
     size_t count; /**< timers in it */
     uint64_t occupied[MINI_WHEEL_LEVELS]; /**< bit n clear: slot n is empty */
     /** The timers. */
@@ -54,11 +54,11 @@ struct mini_wheel {
 /** Makes WHEEL an empty one that stands at tick 0. */
 void mini_wheel_init(struct mini_wheel *wheel);
 
-/** For the wheel's own: puts TIMER, which counts already, into its slot. */
+/** For wheel.[ch] only: puts TIMER, which is counted already, into its slot. */
 static inline void mini_wheel_put(
     struct mini_wheel *wheel, struct mini_timer *timer) {
     uint64_t tick = timer->tick < wheel->tick ? wheel->tick : timer->tick;
-    uint64_t differs = (tick ^ wheel->tick) | 1; /* of 0 there is no clz */
+    uint64_t differs = (tick ^ wheel->tick) | 1; /* clz of 0 is undefined */
     unsigned level =
         (63 - (unsigned)__builtin_clzll(differs)) / MINI_WHEEL_DIGIT;
     uint64_t slot = (tick >> (level * MINI_WHEEL_DIGIT)) % MINI_WHEEL_SLOTS;
@@ -66,15 +66,15 @@ static inline void mini_wheel_put(
     wheel->occupied[level] |= UINT64_C(1) << slot;
 }
 
-/** Puts in TIMER, which is in no wheel, due at TIMER->tick, or now if the wheel
- * is past that. */
+/** Inserts TIMER, which is in no wheel: due at TIMER->tick, or at once if the
+ * wheel is past that. */
 static inline void mini_wheel_insert(
     struct mini_wheel *wheel, struct mini_timer *timer) {
     mini_wheel_put(wheel, timer);
     wheel->count++;
 }
 
-/** Takes TIMER out; no effect if it is not in. */
+/** Takes TIMER out of WHEEL; no effect if it is in none. */
 static inline void mini_wheel_cancel(
     struct mini_wheel *wheel, struct mini_timer *timer) {
     if (!mini_list_linked(&timer->link)) return;
@@ -82,9 +82,9 @@ static inline void mini_wheel_cancel(
     mini_list_remove(&timer->link);
 }
 
-/** Takes out and returns one timer that is due at TICK or before, in order of
- * their ticks; NULL if there is none, and the wheel stands at TICK then. */
+/** Takes out and returns one timer that is due at TICK or before, the earliest
+ * first; NULL if there is none: then the wheel stands at TICK. */
 struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick);
-/** The tick at which the wheel has something to do: the first timer's, or a
- * move to lower levels before it; UINT64_MAX if it is empty. */
+/** The tick at which the wheel has something to do: when the first timer is
+ * due, or has to move to a lower level; UINT64_MAX if the wheel is empty. */
 uint64_t mini_wheel_next(struct mini_wheel *wheel);

@@ -4,10 +4,10 @@
  * Futures made of futures: yield, the first of several, all of several.
  *
  * - Constructors fill a slot that the caller owns and that must stay until the
- *   future is READY; so must the futures given to it, and their array.
- * - Same thread as the task that awaits; nothing is allocated.
+ *   future is READY; so must the futures given to them, and their array.
+ * - All run on the thread of the task that awaits; nothing is allocated.
  *
- * Source: select and join_all of Rust; but there losers are dropped.
+ * Source: Rust's select and join_all; but in Rust, select drops the losers.
  *
  * @guarantee{G1.8} select returns the first to finish; every loser is finished,
  * not abandoned, and its result can be read.
@@ -23,8 +23,8 @@ struct mini_yield {
     struct mini_future future;
 };
 
-/** Lets every task that is runnable now run once; then 0, even if it has been
- * cancelled meanwhile. */
+/** Lets every task that is runnable now run once; then the result is 0, even if
+ * it was cancelled meanwhile. */
 struct mini_future *mini_yield(struct mini_yield *slot);
 
 /** A select or a join_all under way. */
@@ -32,18 +32,18 @@ struct mini_select {
     struct mini_future future;
     struct mini_future **futures; /**< the caller's */
     size_t count; /**< how many */
-    long winner; /**< index of the first to finish, -1 so far */
+    long winner; /**< index of the first to finish; -1 until one has */
 };
 
 /** Polls all COUNT futures until one is READY (of several at once, the first in
- * the array), then polls the others with cancel until they are. The result is
- * the winner's index; every result can be read from its future. Cancelled, it
- * gives the index of one that finished with a result of its own, or
- * -ECANCELED. No futures: -EINVAL. */
+ * the array wins), then polls the others with cancel until they are, too. The
+ * result is the winner's index; every future still holds its own result. If the
+ * select is cancelled: the index of one that finished with a result other than
+ * -ECANCELED; if none did, -ECANCELED. No futures: -EINVAL. */
 struct mini_future *mini_select(
     struct mini_select *slot, struct mini_future **futures, size_t count);
 
 /** Waits for all COUNT futures: 0, or the first negative result in the array's
- * order. Cancel goes to all. No futures: 0. */
+ * order. Cancel is passed on to all. No futures: 0. */
 struct mini_future *mini_join_all(
     struct mini_select *slot, struct mini_future **futures, size_t count);

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * Files as futures; and from a file to a socket without a copy of ours.
+ * Files as futures; and from a file to a socket without copying in user space.
  *
- * mini_read, mini_write and mini_close (io.h) are for files, too. With poll(2),
- * which knows nothing of files, helper threads do what may block, all but
+ * mini_read, mini_write and mini_close (io.h) are for files, too. poll(2) knows
+ * nothing of files: with it, helper threads do whatever may block, except
  * mini_send_file().
  *
- * - Paths and buffers are the caller's and stay until READY.
+ * - Paths and buffers are the caller's and must stay until READY.
  * - DIR is a directory's descriptor, or AT_FDCWD.
  * - Results, threads and cancel are as in io.h.
  * - A fixed buffer or descriptor is one that the kernel has looked up once and
- *   for all: cheaper for each operation on it. Where that is not to be had,
- *   these work as without.
+ *   for all: each operation on it is cheaper. Where the kernel does not offer
+ *   that, the operations work all the same.
  *
  * Sources: splice(2), sendfile(2).
  *
@@ -23,37 +23,38 @@
 
 #include "io.h"
 
-/** Opens PATH; FLAGS and MODE as for openat(2), O_CLOEXEC is a good one. The
- * descriptor. If cancelled too late, it is the result all the same. */
+/** Opens PATH; FLAGS (add O_CLOEXEC) and MODE as for openat(2). Result: the
+ * descriptor, even after a cancel if that came too late: then close it. */
 static inline struct mini_future *mini_openat(
     struct mini_io *slot, int dir, const char *path, int flags, unsigned mode) {
     return MINI_IO(slot, MINI_OP_OPENAT, dir, path, mode, flags);
 }
 
-/** Waits until what was written to FD is on the disk; 0. */
+/** Waits until what was written to FD is on the disk. Result: 0. */
 static inline struct mini_future *mini_fsync(struct mini_io *slot, int fd) {
     return MINI_IO(slot, MINI_OP_FSYNC, fd, NULL, 0, 0);
 }
 
-/** Reads at OFFSET until there are LENGTH bytes: LENGTH, or less at the end of
- * the file, or an errno; SLOT->done says how many. Cancelled after the first
- * byte it gives that count. OFFSET -1 as for mini_read. */
+/** Reads at OFFSET until there are LENGTH bytes. Result: LENGTH, less at the
+ * end of the file, or an errno; SLOT->done says how many were read. If
+ * cancelled after the first byte, the result is that count. OFFSET -1 as for
+ * mini_read. */
 static inline struct mini_future *mini_read_exact(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
     return MINI_IO(slot, MINI_OP_READ, fd, buffer, length, offset, .all = true);
 }
 
-/** Writes all of LENGTH bytes at OFFSET: LENGTH, or an errno (-ENOSPC: the disk
- * is full); SLOT->done says how many. Cancelled after the first byte it gives
- * that count. OFFSET -1 as for mini_write. */
+/** Writes all LENGTH bytes at OFFSET. Result: LENGTH, or an errno (-ENOSPC: the
+ * disk is full); SLOT->done says how many were written. If cancelled after the
+ * first byte, the result is that count. OFFSET -1 as for mini_write. */
 static inline struct mini_future *mini_write_all(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
     return MINI_IO(
         slot, MINI_OP_WRITE, fd, buffer, length, offset, .all = true);
 }
 
-/** mini_read into part of the buffer that mini_fix_buffer() has registered.
- * What lies outside of that may be -EFAULT. */
+/** mini_read into part of the buffer that mini_fix_buffer() has registered. A
+ * part outside of it may give -EFAULT. */
 static inline struct mini_future *mini_read_fixed(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
     return MINI_IO(
@@ -67,18 +68,19 @@ static inline struct mini_future *mini_write_fixed(struct mini_io *slot, int fd,
         slot, MINI_OP_WRITE, fd, buffer, length, offset, .fixed = true);
 }
 
-/** Makes BYTES from BASE on the calling shard's fixed buffer, instead of one it
- * had; NULL: none. It stays the caller's, and there, until then or to the end
- * of the run. No fixed operation may be under way. 0, or an errno (-ENOMEM:
- * more than RLIMIT_MEMLOCK), and then there is none. */
+/** Makes the BYTES bytes at BASE the calling shard's fixed buffer in place of
+ * an earlier one; BASE NULL: no buffer. The memory is the caller's and must
+ * stay until it is replaced or the run ends. No fixed operation may be under
+ * way. 0, or an errno (-ENOMEM: more than RLIMIT_MEMLOCK), and then there is no
+ * fixed buffer. */
 int mini_fix_buffer(void *base, size_t bytes);
 
-/** Makes FD a fixed one of the calling shard's (ON), or takes that back: before
- * close(2); mini_close() does it by itself. 0, -EBADF, -EMFILE (io_uring, and
- * its number is 1024 or more), or another errno. */
+/** Makes FD one of the calling shard's fixed descriptors (ON), or takes that
+ * back: do so before close(2); mini_close() does it for you. 0, -EBADF, -EMFILE
+ * (with io_uring, if FD is 1024 or more), or another errno. */
 int mini_fix_file(int fd, bool on);
 
-/** A look at a file, under way and done. */
+/** A look at a file, and what it found. */
 struct mini_statx {
     struct mini_io io; /**< the operation */
     uint64_t size; /**< bytes */
@@ -87,8 +89,8 @@ struct mini_statx {
     uint64_t raw[32]; /**< io_uring's answer */
 };
 
-/** Looks at the file PATH (of a symbolic link, where it leads), or with PATH ""
- * at DIR itself; 0, and SLOT has it. */
+/** Looks at the file PATH (through symbolic links), or at DIR itself if PATH is
+ * "". Result: 0, and SLOT has the answer. */
 struct mini_future *mini_statx(
     struct mini_statx *slot, int dir, const char *path);
 /** The same at once, on the calling thread; for backends. */
@@ -102,16 +104,16 @@ struct mini_send_file {
     int ends[2]; /**< of a pipe between them, for splice(2) */
     int64_t offset; /**< in the file */
     size_t length; /**< bytes to be sent */
-    size_t sent; /**< bytes that have been */
+    size_t sent; /**< bytes sent so far */
     size_t piped; /**< bytes in the pipe */
 };
 
-/** Sends LENGTH bytes of FILE from OFFSET on to SOCKET, within the kernel:
- * LENGTH, less at the end of the file, or an errno; SLOT->sent says how many.
- * Cancelled after the first byte it gives that count. After an error or a
- * cancel the stream may lack bytes, so close it. Writing to a closed peer
- * raises SIGPIPE, which must be ignored (stage 6 does). Without splice(2)
- * SOCKET becomes non-blocking, and a FILE that is not in memory delays the
- * shard. */
+/** Sends LENGTH bytes of FILE from OFFSET on to SOCKET, within the kernel.
+ * Result: LENGTH, less at the end of the file, or an errno; SLOT->sent says how
+ * many went out. If cancelled after the first byte, the result is that count.
+ * After an error or a cancel the stream may lack bytes, so close SOCKET.
+ * Writing to a closed peer raises SIGPIPE, which must be ignored (stage 6 does
+ * that). Without splice(2) SOCKET becomes non-blocking, and a FILE that is not
+ * in memory delays the shard. */
 struct mini_future *mini_send_file(struct mini_send_file *slot, int socket,
     int file, int64_t offset, size_t length);

@@ -46,8 +46,8 @@ void mini_io_complete(struct mini_io *operation, long result, bool more) {
     mini_wake(operation->task);
 }
 
-/* One part of all has come to an end: true if there is more to do, else the
- * result is what it all comes to. */
+/* A part of SELF is done: true if there is more to do, else the result becomes
+ * that of the whole. */
 static bool goes_on(struct mini_io *self, bool cancel) {
     bool moves = self->op == MINI_OP_READ || self->op == MINI_OP_WRITE;
     long *result = &self->future.result;
@@ -76,7 +76,7 @@ MINI_POLL(mini_io_step) {
         return mini_ready(future, future->result);
     future->resume = 1;
     mini_io_start(self);
-    return MINI_PENDING; /* even if it is done: others have waited, too */
+    return MINI_PENDING; /* even if it is done: others wait for their turn */
 }
 
 /* ---- the doorbell ---- */
@@ -101,7 +101,7 @@ static const struct mini_io_backend *const backends[] = {
 
 unsigned mini_io_without;
 
-/* The first backend that works here; with MINI_IO that one or none. */
+/* The first backend that works here; if MINI_IO is set, that one or none. */
 static int choose_backend(struct mini_io_shard *io) {
     static atomic_flag said = ATOMIC_FLAG_INIT; /* by one shard for all */
     const char *wish = getenv("MINI_IO");
@@ -143,8 +143,9 @@ static void stop(struct mini_executor *executor) {
     free(io);
 }
 
-/* With nothing runnable, the wait that follows does it with one system call. But
- * as long as messages keep coming there is no wait. */
+/* If nothing is runnable, the wait that follows submits and completes in one
+ * system call, so this does not. But while messages keep coming there is no
+ * wait: so it does in every 16th turn. */
 static unsigned turn(struct mini_executor *executor) {
     unsigned work = 0;
     if (executor->io->helper_count) work += mini_offload_turn(executor->io);
@@ -155,9 +156,9 @@ static unsigned turn(struct mini_executor *executor) {
     return work + executor->io->backend->turn(executor->io, 0);
 }
 
-/* Looks for work for some time rather than sleep: who is awake is neither rung
- * nor woken, nor counts as idle, which takes longer. 0, now, if there was
- * some. */
+/* Looks for work for some time before the shard sleeps: while awake it need not
+ * be rung or woken or counted as idle, each of which takes longer. 0, which is
+ * now, if it found some; else UNTIL. */
 static uint64_t spin(struct mini_executor *executor, uint64_t until) {
     if (!executor->options.spin || executor->options.virtual_clock)
         return until;
@@ -172,10 +173,10 @@ static uint64_t spin(struct mini_executor *executor, uint64_t until) {
 
 static void wait(struct mini_executor *executor, uint64_t until) {
     struct mini_io_shard *io = executor->io;
-    if (until == 0) return; /* that was some */
+    if (until == 0) return; /* spin() found work */
     if (mini_park_begin(executor)) {
         io->skipped = 0;
-        watch_bell(io); /* if the ring was full, that has woken tasks */
+        watch_bell(io); /* with a full SQ this reaps: it may wake tasks */
         uint64_t ns = executor->first ? 0 : mini_time_left(executor, until);
         io->backend->turn(io, io->bell.active ? ns : 0);
     }

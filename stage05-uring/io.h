@@ -7,18 +7,18 @@
  *   first poll until READY, whatever happens: a cancelled operation is READY
  *   only when the kernel has let go of both.
  * - The result is the system call's: a count, a descriptor, 0, or a negative
- *   errno. Short counts are normal; mini_send_all goes on by itself.
- * - Cancel asks the kernel to stop. If the operation was faster, its real
- *   result comes, never -ECANCELED: no byte and no descriptor is lost.
- * - Descriptors stay the caller's, also those that are results; several shards
- *   may use one. On the poll backend sockets that accept or connect become
- *   non-blocking.
- * - All is called on the shard that it is for, inside mini_run. Lengths are in
- *   bytes.
+ *   errno. Short counts are normal; mini_send_all continues until all is sent.
+ * - Cancel asks the kernel to stop. If the operation finishes first, you get
+ *   its real result, never -ECANCELED: no byte and no descriptor is lost.
+ * - Descriptors are the caller's, including those that are results; several
+ *   shards may use the same one. The poll backend makes sockets that accept or
+ *   connect non-blocking.
+ * - Call these functions inside mini_run, on the shard that does the operation.
+ *   Lengths are in bytes.
  *
- * The backend is io_uring where the kernel lets us, else poll(2). MINI_IO=uring
- * or MINI_IO=poll in the environment forces one: mini_run fails where it cannot
- * be had.
+ * The backend is io_uring where the kernel allows it, else poll(2).
+ * MINI_IO=uring or MINI_IO=poll in the environment forces one; mini_run fails
+ * if that one cannot be used.
  *
  * Sources: io_uring(7); TigerBeetle, for operations in their owner's memory.
  *
@@ -51,13 +51,13 @@
 struct mini_buffer;
 struct mini_helper;
 
-/** Most helper threads of a shard. */
+/** The most helper threads that a shard has. */
 #define MINI_HELPERS 4
 
-/** What can be done. In groups, so that a comparison says which one it is in:
- * those that wait for input, those that wait for room, those that do not wait,
- * those that may block on a disk; and what helper threads do for any
- * backend. */
+/** The kinds of operation. They stand in groups, so that a comparison tells
+ * which group one is in: those that wait for input, those that wait for room,
+ * those that do not wait, those that may block on a disk, and the one that a
+ * helper thread does whatever the backend. */
 enum mini_op {
     MINI_OP_ACCEPT,
     MINI_OP_RECV,
@@ -79,7 +79,8 @@ enum mini_op {
     MINI_OP_CALL /**< CALL(BUFFER) */
 };
 
-/** What a kernel may lack, and poll(2) does; all have a way round them. */
+/** What a kernel may lack and poll(2) always lacks; there is a way round each
+ * of them. */
 enum mini_io_feature {
     MINI_MULTISHOT = 1, /**< accept that completes many times: from 5.19 */
     MINI_BUFFER_RING = 2, /**< recv of that kind into leased buffers: 6.0 */
@@ -88,11 +89,12 @@ enum mini_io_feature {
 };
 
 /** An operation. It has the four operands of a request in io_uring: descriptor,
- * address, length, offset. They move on with what has been done. */
+ * address, length, offset. With `all`, after a short count, they are those of
+ * what is left. */
 struct mini_io {
     struct mini_future future;
     struct mini_task *task; /**< woken at the end */
-    /** Called instead, for each completion: must not block. */
+    /** Called for each completion, instead of waking TASK; must not block. */
     void (*notify)(struct mini_io *self, long result);
     union {
         struct mini_list link; /**< among those that wait for a helper thread,
@@ -106,9 +108,9 @@ struct mini_io {
         int source; /**< of sendfile: the file */
     };
     union {
-        int64_t offset; /**< in a file, -1: where it stands; else: flags */
+        int64_t offset; /**< in a file, -1: its own position; else: flags */
         long (*call)(void *); /**< for a helper thread */
-        long error; /**< of a stream: to be told next */
+        long error; /**< of a stream: to be reported next */
     };
     size_t length; /**< of the buffer or address; of openat: the mode */
     size_t done; /**< bytes dealt with; of a stream: results that wait */
@@ -116,38 +118,42 @@ struct mini_io {
     uint8_t op; /**< what is to be done: an enum mini_op */
     bool all : 1; /**< go on until all of the buffer is dealt with */
     bool multishot : 1; /**< completes many times */
-    bool background : 1; /**< no reason to wait for it: the doorbell */
+    bool background : 1; /**< not counted as a reason to wait: the doorbell */
     bool active : 1; /**< the backend has it */
     bool cancelled : 1; /**< the backend was asked to stop it */
     bool armed : 1; /**< io_uring: waits until the descriptor is ready; poll:
                      * connect(2) has begun */
     bool offloaded : 1; /**< a helper thread has it, or will */
-    bool fixed : 1; /**< the buffer lies in the one that is registered */
-    bool copied : 1; /**< of send_zc: the kernel has copied all the same */
+    bool fixed : 1; /**< the buffer is part of the registered one */
+    bool copied : 1; /**< of send_zc: the kernel has copied after all */
     bool starved : 1; /**< of a stream: waits for a buffer */
     bool ended : 1; /**< of a stream: ERROR is its last result */
+    bool watched : 1; /**< of a stream: io_uring waits for its end as well */
+    bool hung_up : 1; /**< of a stream: that end has come, or cannot be seen */
 };
 
-/** Carries out operations; five functions, and three for what can be registered
- * with a kernel. All on the shard's thread. */
+/** Carries out operations: five functions, and three more for what can be
+ * registered with the kernel. All are called on the shard's thread. */
 struct mini_io_backend {
     const char *name; /**< as in MINI_IO */
-    /** 0, or the negative errno for which it cannot work here. */
+    /** 0, or a negative errno: why it cannot work here. */
     int (*init)(struct mini_io_shard *io);
     /** Takes an operation; it completes later, or at once. */
     void (*start)(struct mini_io_shard *io, struct mini_io *operation);
-    /** Asks for its end; it completes later, or at once. */
+    /** Asks an operation to stop; it completes later, or at once. If it is not
+     * active but watched: asks the watch to stop. */
     void (*stop)(struct mini_io_shard *io, struct mini_io *operation);
-    /** Submits and completes; waits up to NS ns for the first completion if
-     * there is none. Says how many there were. */
+    /** Submits what was started and completes what is done; if nothing is,
+     * waits up to NS ns for the first completion. Says how many there were. */
     unsigned (*turn)(struct mini_io_shard *io, uint64_t ns);
     /** Frees what init made; no operation is active. */
     void (*fini)(struct mini_io_shard *io);
     /** With MINI_BUFFER_RING: gives BUFFER to the kernel. */
     void (*lend)(struct mini_io_shard *io, struct mini_buffer *buffer);
-    /** Registers a descriptor, ON, or takes that back; NULL: of no use. */
+    /** Registers FD (ON) or takes that back; NULL: the backend has no use for
+     * it. */
     int (*fix_file)(struct mini_io_shard *io, int fd, bool on);
-    /** Registers the one buffer of `fixed` operations; NULL: of no use. */
+    /** Registers the one buffer that `fixed` operations use; NULL: the same. */
     int (*fix_buffer)(struct mini_io_shard *io, void *base, size_t bytes);
 };
 
@@ -156,14 +162,14 @@ struct mini_io_shard {
     const struct mini_io_backend *backend; /**< the one that was chosen */
     void *state; /**< the backend's own */
     struct mini_executor *executor; /**< whose I/O it is */
-    struct mini_io bell; /**< sees the doorbell while the shard sleeps */
+    struct mini_io bell; /**< watches the doorbell while the shard sleeps */
     unsigned features; /**< of enum mini_io_feature */
-    bool spins; /**< looks for completions although it could wait for them */
+    bool spins; /**< looks for completions although it could sleep */
     unsigned skipped; /**< turns in a row in which it did not look for any */
     struct mini_list jobs; /**< operations that wait for a helper thread */
-    struct mini_helper *helpers[MINI_HELPERS]; /**< those there are */
-    unsigned helper_count; /**< how many that is */
-    struct mini_buffers *buffers; /**< to be leased, once there are any */
+    struct mini_helper *helpers[MINI_HELPERS]; /**< those started so far */
+    unsigned helper_count; /**< how many they are */
+    struct mini_buffers *buffers; /**< to be leased; NULL: not made yet */
 };
 
 /** io_uring(7). */
@@ -173,108 +179,111 @@ extern const struct mini_io_backend mini_io_poll;
 /** The row that submits, completes and waits. */
 extern const struct mini_poller mini_io_poller;
 
-/** For tests, before mini_run: features to do without, although the kernel has
+/** Tests set this before mini_run: features not to use even if the kernel has
  * them. */
 extern unsigned mini_io_without;
 
 /** The calling shard's backend, "uring" or "poll". */
 const char *mini_io_name(void);
 /** What the calling shard's backend can use, for the line that a server prints:
- * "uring: multishot, buffer ring, send_zc, splice". Good until the next
+ * "uring: multishot, buffer ring, send_zc, splice". Valid until the next
  * call. */
 const char *mini_io_describe(void);
 
 /** The poll function of every operation. */
 MINI_POLL(mini_io_step);
 
-/** For constructors: fills *SLOT with an operation and gives its future. Behind
- * the operands there may be members: `MINI_IO(slot, MINI_OP_READ, fd, buffer,
+/** For constructors: fills *SLOT with an operation and gives its future. Other
+ * members may follow the operands: `MINI_IO(slot, MINI_OP_READ, fd, buffer,
  * length, offset, .all = true)`. */
 #define MINI_IO(slot, operation, descriptor, address, bytes, ...) \
     MINI_MAKE(slot, mini_io_step, .op = (operation), .fd = (descriptor), \
         .from = (address), .length = (bytes), .offset = __VA_ARGS__)
 
-/** Takes a connection off the listening socket FD; its descriptor, closed on
- * exec. */
+/** Takes a connection off the listening socket FD. Result: its descriptor,
+ * closed on exec. */
 static inline struct mini_future *mini_accept(struct mini_io *slot, int fd) {
     return MINI_IO(slot, MINI_OP_ACCEPT, fd, NULL, 0, 0);
 }
 
-/** Connects FD to ADDRESS, which stays until READY; 0. After a cancel the
- * kernel may go on with it: close FD. */
+/** Connects FD to ADDRESS, which must stay until READY. Result: 0. After a
+ * cancel the kernel may still be connecting: close FD. */
 static inline struct mini_future *mini_connect(struct mini_io *slot, int fd,
     const struct sockaddr *address, socklen_t length) {
     return MINI_IO(slot, MINI_OP_CONNECT, fd, address, length, 0);
 }
 
-/** Receives up to LENGTH bytes; how many, 0 at the end of the stream. */
+/** Receives up to LENGTH bytes. Result: how many; 0 at the stream's end. */
 static inline struct mini_future *mini_recv(
     struct mini_io *slot, int fd, void *buffer, size_t length) {
     return MINI_IO(slot, MINI_OP_RECV, fd, buffer, length, 0);
 }
 
-/** Sends up to LENGTH bytes; how many. -EPIPE instead of SIGPIPE. */
+/** Sends up to LENGTH bytes. Result: how many; -EPIPE instead of a SIGPIPE. */
 static inline struct mini_future *mini_send(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
     return MINI_IO(slot, MINI_OP_SEND, fd, buffer, length, 0);
 }
 
-/** Sends all of LENGTH bytes: LENGTH, or an errno; SLOT->done says how many
- * went out. Cancelled after the first byte it gives that count, also where
- * mini_timeout() cancels: less than LENGTH is then a failure. */
+/** Sends all LENGTH bytes. Result: LENGTH, or an errno; SLOT->done says how
+ * many went out. If cancelled after the first byte, the result is that count,
+ * also if mini_timeout() cancels: less than LENGTH is then a failure. */
 static inline struct mini_future *mini_send_all(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
     return MINI_IO(slot, MINI_OP_SEND, fd, buffer, length, 0, .all = true);
 }
 
-/** shutdown(2): HOW is SHUT_RD, SHUT_WR or SHUT_RDWR; 0. */
+/** shutdown(2): HOW is SHUT_RD, SHUT_WR or SHUT_RDWR. Result: 0. */
 static inline struct mini_future *mini_shutdown_socket(
     struct mini_io *slot, int fd, int how) {
     return MINI_IO(slot, MINI_OP_SHUTDOWN, fd, NULL, 0, how);
 }
 
-/** Closes FD; 0. Nothing may be under way on it. Await it shielded: cancelled
- * before its first poll it closes nothing. */
+/** Closes FD. Result: 0. Nothing may be under way on it. Await it shielded: if
+ * cancelled before its first poll, it closes nothing. */
 static inline struct mini_future *mini_close(struct mini_io *slot, int fd) {
     return MINI_IO(slot, MINI_OP_CLOSE, fd, NULL, 0, 0);
 }
 
-/** Reads up to LENGTH bytes at OFFSET, -1: where FD stands; how many, 0 at the
- * end. Of what cannot seek, such as a pipe, OFFSET is not looked at. */
+/** Reads up to LENGTH bytes at OFFSET; -1: at FD's own position. What cannot
+ * seek, such as a pipe, is read regardless of OFFSET. Result: how many, 0 at
+ * the end. */
 static inline struct mini_future *mini_read(
     struct mini_io *slot, int fd, void *buffer, size_t length, int64_t offset) {
     return MINI_IO(slot, MINI_OP_READ, fd, buffer, length, offset);
 }
 
-/** Writes up to LENGTH bytes at OFFSET, which is as for mini_read; how many. */
+/** Writes up to LENGTH bytes at OFFSET, which means what it does for mini_read.
+ * Result: how many. */
 static inline struct mini_future *mini_write(struct mini_io *slot, int fd,
     const void *buffer, size_t length, int64_t offset) {
     return MINI_IO(slot, MINI_OP_WRITE, fd, buffer, length, offset);
 }
 
-/** Sends up to LENGTH bytes without copying them: READY when the kernel is done
- * with them, which may be when the peer has them all. How many went out;
- * SLOT->copied says whether it has copied them after all, as it always does on
- * loopback, on a kernel before 6.2, and with poll(2). */
+/** Sends up to LENGTH bytes without copying them: READY when the kernel needs
+ * BUFFER no more, perhaps only when the peer has all of it. Result: how many
+ * went out. SLOT->copied says whether they were copied after all, as they
+ * always are on loopback, before Linux 6.2, and with poll(2). */
 static inline struct mini_future *mini_send_zc(
     struct mini_io *slot, int fd, const void *buffer, size_t length) {
     return MINI_IO(slot, MINI_OP_SEND_ZC, fd, buffer, length, 0);
 }
 
-/** Waits until FD has something to read, or an error or its end; 0. */
+/** Waits until FD has something to read, an error, or its end. Result: 0. */
 static inline struct mini_future *mini_readable(struct mini_io *slot, int fd) {
     return MINI_IO(slot, MINI_OP_READABLE, fd, NULL, 0, 0);
 }
 
-/** Hands OPERATION, which has a task or a notify, to the backend; that may
+/** Hands OPERATION, whose task or notify is set, to the backend, which may
  * complete it at once. */
 void mini_io_start(struct mini_io *operation);
-/** Asks the backend, once, to stop OPERATION, which is active; it may complete
- * at once. */
+/** Asks the backend to stop OPERATION, which is active and may complete at
+ * once. A second call has no effect. */
 void mini_io_stop(struct mini_io *operation);
-/** Backends: OPERATION has come to RESULT; MORE: and goes on. */
+/** For backends: OPERATION has completed with RESULT; MORE: and goes on. */
 void mini_io_complete(struct mini_io *operation, long result, bool more);
-/** Whether OPERATION waits for its descriptor to have input; else: for room. */
+/** Whether OPERATION waits until its descriptor has input; else until it has
+ * room. */
 static inline bool mini_io_receives(const struct mini_io *operation) {
     return operation->op <= MINI_OP_READ;
 }

@@ -30,7 +30,7 @@ struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
     return buffer;
 }
 
-/* A stream's buffers are a ring of links: its newest, behind that the
+/* A stream's buffers are linked in a ring: the newest one's next is the
  * oldest. */
 void mini_buffer_filled(
     struct mini_io *operation, struct mini_buffer *buffer, size_t length) {
@@ -49,9 +49,9 @@ void mini_lease_return(struct mini_buffer *buffer) {
     buffers->free = buffer;
 }
 
-/* All that found none, not one for each buffer: the first may have nothing to
- * receive by now, and would keep it from the next. Who finds none again goes to
- * the end of the line, behind the last of now. */
+/* All streams in LINE, not just one for each free buffer: the first may have
+ * nothing to receive now, and would keep its buffer from the next. A stream
+ * that finds none again goes to the end of the line, behind LAST. */
 static unsigned try_again(struct mini_list *line) {
     struct mini_list *last = line->prev, *link = NULL;
     unsigned count = 0;

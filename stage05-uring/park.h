@@ -8,12 +8,13 @@
  *     2. look at every ring again          2. sleeping? then ring the bell
  *     3. wait for the bell
  *
- * All four are seq_cst. In the one order of all seq_cst operations either the
- * sender's store comes before the sleeper's look, which then finds the item, or
- * the sleeper's store comes before the sender's look, which then rings. With
- * weaker orders each could look before the other's store is visible (Dekker's
- * pattern; x86 does this in its store buffer), and both would sleep. There are
- * no fences, because ThreadSanitizer cannot see what they order.
+ * Steps 1 and 2 are seq_cst on both sides. In the one order of all seq_cst
+ * operations either the sender's store comes before the sleeper's look, which
+ * then finds the item, or the sleeper's store comes before the sender's look,
+ * and the sender rings. With weaker orders each could look before the other's
+ * store is visible (Dekker's pattern; x86 does this in its store buffer), and
+ * both would sleep. There are no fences, because ThreadSanitizer cannot see
+ * what they order.
  *
  * @guarantee{G3.4} No wake-up is lost: no interleaving leaves an item in the
  * ring and both sides asleep.
@@ -28,27 +29,28 @@
 
 struct mini_executor;
 
-/** Where one thread sleeps. On a cache line of its own: others look at it
- * often, and what else the owner stores shall not take it away from them. */
+/** Where one thread sleeps. On a cache line of its own: other threads look at
+ * it often, and the owner's other stores must not take it away from them. */
 struct mini_parker {
-    /** Stored by the owner; cleared by who rings. */
+    /** Stored by the owner; cleared by whoever rings. */
     _Alignas(MINI_CACHE_LINE) atomic_bool sleeping;
-    struct mini_bell bell; /**< rung by who finds it sleeping */
+    struct mini_bell bell; /**< rung by whoever finds it sleeping */
 };
 
 /** The row that sleeps until the bell rings. */
 extern const struct mini_poller mini_park_poller;
 
 /** Any thread, after it has stored what the sleeper is to find: rings the bell
- * if PARKER's owner sleeps. Only while the owner's run lasts. */
+ * if PARKER's owner sleeps. Only as long as the owner's run lasts. */
 void mini_parker_ring(struct mini_parker *parker);
 
-/** Owner: says that it is going to sleep, and looks once more: that is a turn.
- * False if there was something to do after all. */
+/** Owner: says that it is going to sleep, and takes the second look, which is a
+ * turn. False if there was something to do after all. */
 bool mini_park_begin(struct mini_executor *executor);
-/** Owner: is awake again, or will not sleep; no effect if it is awake. */
+/** Owner: says that it is awake again, or will not sleep after all; no effect
+ * if it is awake. */
 void mini_park_end(struct mini_executor *executor);
 
-/** For tests, all threads': called between the store of `sleeping` and the
- * second look, where an unlucky sender strikes. NULL does nothing. */
+/** For tests, shared by all threads: called between the store of `sleeping` and
+ * the second look, where an unlucky sender strikes. NULL: nothing is called. */
 extern void (*mini_park_hook)(void);

@@ -3,13 +3,15 @@
  * @file
  * A TCP server over all shards: listening sockets, and who takes connections.
  *
- * - MINI_ACCEPT_SPREAD: the calling shard accepts and hands each connection to
- *   the shard with the fewest. Even, whatever the peers do.
+ * - MINI_ACCEPT_SPREAD: the calling shard accepts, and hands each connection to
+ *   the shard with the fewest. The shares are even, whatever the peers do.
  * - MINI_ACCEPT_REUSEPORT: each shard has a listening socket of its own, and
- *   the kernel chooses by a hash of the addresses. No hand-over, but not even.
+ *   the kernel chooses one by a hash of the addresses. Nothing is handed over,
+ *   but the shares are not even.
  *
- * A connection is served by a future that a function of the program's makes, as
- * a task of its shard; the descriptor is closed when that future is READY.
+ * A function of the program makes the future that serves a connection; it runs
+ * as a task of the connection's shard. The descriptor is closed when that
+ * future is READY.
  *
  * Sources: Seastar's listening sockets, which do both; SO_REUSEPORT of
  * socket(7).
@@ -34,11 +36,11 @@ struct mini_server_options {
     unsigned port; /**< 0: one that is free */
     enum mini_accept_policy accept; /**< who takes connections */
     size_t frame; /**< bytes of a connection's frame */
-    /** On the shard that will serve: makes FRAME (not cleared) a future, as
-     * MINI_CALL does, that serves the connection FD and does not close it. Its
-     * result is not looked at. */
+    /** Called on the shard that will serve: makes FRAME (not cleared) a future,
+     * as MINI_CALL does, that serves the connection FD and does not close it.
+     * The future's result is ignored. */
     struct mini_future *(*serve)(void *frame, int fd, void *arg);
-    void *arg; /**< for SERVE, on all shards at once: read only */
+    void *arg; /**< passed to SERVE, on all shards at once: read only */
 };
 
 /** A server. */
@@ -47,16 +49,16 @@ struct mini_server {
     struct mini_server_options options; /**< a copy */
     unsigned port; /**< the port it listens on, once it is open */
     unsigned count; /**< acceptors */
-    struct mini_acceptor *acceptors; /**< who take connections */
+    struct mini_acceptor *acceptors; /**< they take the connections */
 };
 
 /** Opens a listening socket on the first address of HOST (NULL: 127.0.0.1) that
  * this machine has, and on PORT (0: a free one); its connections have
  * TCP_NODELAY. Any thread, also outside mini_run; blocks while it looks up a
- * name. A descriptor, the caller's and closed on exec, or a negative errno:
- * -EADDRINUSE, -EACCES, -EADDRNOTAVAIL (also for a name that is not known),
- * -EINVAL (a PORT above 65535), -EOPNOTSUPP (REUSEPORT, which is not to be had
- * with POSIX alone). */
+ * name. Returns a descriptor, the caller's and closed on exec, or a negative
+ * errno: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL (also for a name that is not
+ * known), -EINVAL (a PORT above 65535), -EOPNOTSUPP (REUSEPORT, which POSIX
+ * alone does not offer). */
 int mini_listen(const char *host, unsigned port, bool reuseport);
 /** The same for a socket of TYPE SOCK_STREAM or SOCK_DGRAM, without
  * listen(2). */
@@ -65,8 +67,8 @@ int mini_bind(const char *host, unsigned port, int type, bool reuseport);
 int mini_port_of(int fd);
 
 /** Opens the listening sockets, so that SERVER->port is known and peers can
- * connect. Blocks as mini_listen does. 0, or a negative errno as from there, or
- * -ENOMEM. A server that was opened must be served. */
+ * connect. Blocks as mini_listen does. 0, -ENOMEM, or a negative errno as from
+ * mini_listen. A server that was opened must be served. */
 int mini_server_open(
     struct mini_server *server, const struct mini_server_options *options);
 /** Takes connections until cancelled (-ECANCELED), or until each listening

@@ -27,16 +27,19 @@ static mini_poll wait_for_more(struct mini_io *io, struct mini_context cx) {
 /* Whether the kernel has let go. */
 static bool is_stopped(struct mini_io *io, struct mini_context cx) {
     io->task = cx.task;
-    if (io->active) mini_io_stop(io); /* may reap: then it may starve now */
+    if (io->active)
+        mini_io_stop(io); /* may reap, so IO may be starved now */
+    else if (io->watched)
+        mini_self->io->backend->stop(mini_self->io, io);
     if (io->starved) mini_list_remove(&io->link);
     io->starved = false;
-    return !io->active;
+    return !io->active && !io->watched;
 }
 
 /* ---- connections ---- */
 
-/* The completions that follow a cancel are not to be lost, so room is made for
- * as many as come; each is a descriptor, so there is a limit to that. */
+/* Completions that follow a cancel must not be lost, so room is made for as
+ * many as come; each is a descriptor, and their number is limited. */
 static bool keep(struct mini_accept_stream *stream, int fd) {
     size_t end = stream->first + stream->io.done;
     if (stream->io.done == 0) stream->first = end = 0;
@@ -61,7 +64,7 @@ static void accepted(struct mini_io *io, long result) {
     } else if (result < 0 && result != -ECANCELED) {
         io->error = result;
     }
-    tell(io, MINI_STREAM_HIGH - stream->first); /* or FDS would grow */
+    tell(io, MINI_STREAM_HIGH - stream->first); /* or FDS would only grow */
 }
 
 static MINI_POLL(accept_poll) {
@@ -111,10 +114,11 @@ static void starve(struct mini_io *io) {
     mini_list_push(&mini_self->io->buffers->starved, &io->link);
 }
 
-/* The backend has put the buffer into the stream, if there is one. Who has one
- * does not wait for the next yet: others have none. Who fills buffers gets one
- * at a time, not multishot, so that a flood does not take them all: the kernel
- * would fill any number before it hears that this is enough. */
+/* The backend has already put the buffer, if there is one, into the stream. A
+ * stream that has buffers does not wait in line for more: others have none. A
+ * stream whose peer fills them gets one at a time, not multishot, so that a
+ * flood does not take them all: the kernel would fill any number of them before
+ * it hears that this is enough. */
 static void received(struct mini_io *io, long result) {
     if (result == -ENOBUFS && io->done == 0) {
         starve(io);
@@ -145,7 +149,7 @@ static MINI_POLL(recv_poll) {
     if (mini_buffers_need(mini_self->io) < 0) return finish(&self->io, -ENOMEM);
     if (!self->io.active && !self->io.starved &&
         !mini_list_empty(&mini_self->io->buffers->starved))
-        starve(&self->io); /* others were there before */
+        starve(&self->io); /* others have come first */
     return wait_for_more(&self->io, cx);
 }
 

@@ -24,7 +24,7 @@ struct mini_future *mini_send_to(struct mini_datagram *slot, int fd,
     return MINI_IO(&slot->io, MINI_OP_SENDMSG, fd, &slot->header, 0, 0);
 }
 
-/* What the kernel has written into the header, for those who ask. */
+/* Copies what the kernel has written into the header to where callers look. */
 static MINI_POLL(recv_from_poll) {
     struct mini_datagram *self = MINI_SELF(struct mini_datagram);
     if (mini_io_step(future, cx) == MINI_PENDING) return MINI_PENDING;

@@ -26,7 +26,7 @@ static void cancel_is_back(struct mini_message *message) {
 /* ---- over there ---- */
 
 /* The message goes out at the end of the turn, when the task has ended and
- * nobody there looks at it any more. */
+ * nobody on this shard looks at it any more. */
 static MINI_POLL(runner_poll) {
     struct mini_remote *self =
         MINI_CONTAINER(future, struct mini_remote, runner);
@@ -69,7 +69,7 @@ static MINI_POLL(remote_poll) {
     if (!future->resume) {
         int error = refusal(self->to, cx);
         if (error < 0) return mini_ready(future, error);
-        future->resume = self->under_way = 1; /* 2: it is cancelled, too */
+        future->resume = self->under_way = 1; /* 2: cancelled, too */
         self->from = mini_this_shard();
         mini_message_send(&self->message, self->to, remote_arrives);
     } else if (cx.cancel && future->resume == 1) {
@@ -94,7 +94,7 @@ static void call_is_back(struct mini_message *message) {
     mini_wake(self->caller);
 }
 
-/* What cannot wait needs no task. */
+/* A function that cannot wait needs no task. */
 static void call_arrives(struct mini_message *message) {
     struct mini_call *self = MINI_CONTAINER(message, struct mini_call, message);
     self->result = mini_self->stopping ? -ESHUTDOWN : self->fn(self->arg);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The channel: a ring, and who to ring. See channel.h and park.h.
+/* The channel: a ring, and whom to ring. See channel.h and park.h.
  *
  * A side that waits stores its parker into its end; the other side, after each
- * push or pop, looks there. While it rings it holds the end as BUSY, so that
- * the waiter, and with it the parker, cannot leave under its hands. */
+ * push or pop, looks there. While it rings, it keeps the end BUSY, so that the
+ * waiter, and the parker with it, cannot go away meanwhile. */
 #include "channel.h"
 
 #include "../common/panic.h"
@@ -20,13 +20,13 @@ void mini_channel_destroy(struct mini_channel *channel) {
     mini_spsc_destroy(&channel->ring);
 }
 
-/* A third thread, which closes, may be ringing for what it has changed. That
- * does not do for what we have: it may have found the waiter awake, who has
- * looked once more since, before our change. So we ring after it. */
+/* BUSY means that a third thread, which closes, rings for its own change. That
+ * is not enough for ours: it may have found the waiter awake, which may since
+ * have taken its second look, before our change. So we ring after it. */
 static void notify(_Atomic(struct mini_parker *) *end) {
     struct mini_parker *waiter;
     do {
-        /* seq_cst: after our index or `closed`, before we say nobody waits */
+        /* seq_cst: comes after our store of the index or of `closed` */
         waiter = atomic_load(end);
         if (!waiter) return;
     } while (
@@ -81,7 +81,7 @@ static void leave(struct mini_channel_wait *self) {
 
 static MINI_POLL(channel_poll) {
     struct mini_channel_wait *self = MINI_SELF(struct mini_channel_wait);
-    int answer = -ECANCELED; /* a cancelled wait has not sent, nor taken */
+    int answer = -ECANCELED; /* a cancelled wait has neither sent nor taken */
     if (!cx.cancel)
         answer = self->sends
             ? mini_channel_try_send(self->channel, self->item)

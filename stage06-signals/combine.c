@@ -19,9 +19,9 @@ struct mini_future *mini_yield(struct mini_yield *slot) {
     return MINI_MAKE(slot, yield_poll);
 }
 
-/* Polls what is not finished; says whether anything still is not: the first of
- * that is the child which a dump shows. The first to finish is the winner; of
- * those that are cancelled, who had a result all the same. */
+/* Polls those that are not finished; true if some still are not: the first of
+ * these is the child that a dump shows. The first to finish is the winner;
+ * after a cancel, the first with a result other than -ECANCELED. */
 static bool drive_all(struct mini_select *self, struct mini_context cx) {
     self->future.child = NULL;
     for (size_t i = 0; i < self->count; i++) {

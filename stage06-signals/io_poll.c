@@ -2,12 +2,13 @@
 /* The poll(2) backend: POSIX alone. See io.h for the five functions.
  *
  * An operation waits in the poll set until poll(2) says that its descriptor is
- * ready, and then is a system call that does not block; if that says EAGAIN all
- * the same, it waits on. Nothing is ever under way in the kernel (but connect,
- * which is begun first), so a cancel just takes it out of the set.
+ * ready; then a system call that does not block carries it out. If that says
+ * EAGAIN all the same, the operation goes on waiting. Nothing is ever under way
+ * in the kernel (except a connect, which is begun first), so a cancel just
+ * takes the operation out of the set.
  *
- * poll(2) says nothing about files: they are always ready, and block all the
- * same. So what concerns them goes to a helper thread. */
+ * poll(2) is no help with files: they are always ready, and block all the same.
+ * So operations on files go to a helper thread. */
 #include "io.h"
 
 #include "../common/platform.h"
@@ -56,8 +57,9 @@ static int init(struct mini_io_shard *io) {
 
 /* ---- carrying out an operation ---- */
 
-/* Begins to, and says later what has come of it. With EAGAIN it has not begun:
- * AF_UNIX, and the queue is full. */
+/* The first call begins to connect; a later one, once FD is ready, says what
+ * came of it. An EAGAIN of connect(2) means that it has not begun: the peer's
+ * queue is full (AF_UNIX). */
 static long connect_socket(struct mini_io *io) {
     int error = 0;
     socklen_t size = sizeof error;
@@ -85,7 +87,7 @@ static long recv_lease(struct mini_io *io) {
 static long call(struct mini_io *io) {
     void *buffer = io->buffer;
     size_t length = io->length;
-    bool here = io->offset == -1; /* where the descriptor stands */
+    bool here = io->offset == -1; /* at the descriptor's own position */
     switch ((enum mini_op)io->op) {
     case MINI_OP_ACCEPT: return mini_accept_fd(io->fd);
     case MINI_OP_CONNECT: return connect_socket(io);
@@ -118,9 +120,9 @@ static long call(struct mini_io *io) {
     return io->call(io->buffer);
 }
 
-/* The result as the other backend has it. */
+/* The result as io_uring gives it: a negative errno in place of -1. */
 long mini_io_call(struct mini_io *io) {
-    if (io->op == MINI_OP_CALL) return call(io); /* its own, not an errno */
+    if (io->op == MINI_OP_CALL) return call(io); /* FN's result as it is */
     long result;
     do result = call(io);
     while (result < 0 && errno == EINTR && io->op != MINI_OP_CLOSE);
@@ -129,7 +131,7 @@ long mini_io_call(struct mini_io *io) {
 
 /* ---- the set ---- */
 
-/* The last one takes its place. */
+/* The last operation takes its place. */
 static void take_out(struct poll_set *set, struct mini_io *operation) {
     size_t last = --set->count;
     set->fds[operation->index] = set->fds[last];
@@ -146,8 +148,9 @@ static bool is_of_files(struct mini_io *io) {
     return io->op >= MINI_OP_FSYNC;
 }
 
-/* Tries at once what does not block. A read or write may, on a blocking
- * descriptor, so it waits; not for ever on one that is never ready for it. */
+/* Tries at once what does not block. A read or write may block, so it waits for
+ * poll(2) first; unless its descriptor can never be ready for it: then the call
+ * says why. */
 static long begin(struct mini_io *io) {
     bool waits = io->op >= MINI_OP_READABLE && io->op <= MINI_OP_WRITE;
     bool opens = io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT;
@@ -191,7 +194,7 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     unsigned completed = 0;
     int ready = mini_poll_fds(set->fds, (nfds_t)set->count, ns);
     mini_self->stats.enters++;
-    /* from the end: who takes a freed place has been looked at already */
+    /* from the end: what moves into a freed place has been looked at already */
     for (size_t i = set->count; i-- > 0 && ready > 0;) {
         if (set->fds[i].revents == 0) continue;
         struct mini_io *operation = set->operations[i];

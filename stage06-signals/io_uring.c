@@ -2,21 +2,22 @@
 /* The io_uring backend. See io.h for the five functions, io_uring(7) for what
  * lies below.
  *
- * What is done about an errno of the ring itself (not of an operation, whose
- * errno is its result):
- * - SQ full: submit what is there, and reap, so that a full CQ cannot stop
- *   that; until there is room. Cancels take the same way.
+ * What is done about errors of the ring itself, and about those of an operation
+ * that are not simply its result:
+ * - SQ full: until there is room, submit what is there, and reap, so that a
+ *   full CQ cannot stop that. Cancels do the same.
  * - EBUSY, EAGAIN from submitting: the entries stay in the SQ; reap, and submit
  *   again in the next turn.
  * - EINTR, ETIME from waiting: reap what there is; the caller looks again.
  * - CQ overflow: the kernel keeps the completions and io_uring_peek_cqe fetches
  *   them when there is room.
- * - EAGAIN of an operation (its descriptor is O_NONBLOCK): wait until it is
- *   ready, start the operation again; EINTR of one: start it again. But close
- *   has closed.
- * - ECANCELED of one that nobody cancelled: it was for a worker thread of the
- *   kernel's, which could not make one, for a signal came each time, or there
- *   are too many. Start it again: the kernel takes its time before it says so.
+ * - EAGAIN of an operation (its descriptor is O_NONBLOCK): wait until that is
+ *   ready, start the operation again. EINTR of one: start it again; except
+ *   close, which has closed all the same.
+ * - ECANCELED of one that nobody cancelled: it needs a worker thread of the
+ *   kernel's, which could not make one: a signal came each time, or there are
+ *   too many. Start it again; this does not spin, for the kernel tries for some
+ *   time before it says so.
  * - ENOBUFS of a stream: pass it on; lease.c starts it again when a buffer is
  *   back. EMFILE of an accept: pass it on; server.c pauses.
  * - EINVAL, EOPNOTSUPP, ENOMEM of a send_zc: start it again as a send. */
@@ -42,21 +43,22 @@ struct uring {
     bool has_files; /* a table of them is registered */
     bool has_buffer; /* for fixed reads and writes */
     bool fixed[FIXED_FILES]; /* by descriptor */
-    /* With MINI_BUFFER_RING: the ring of those that are lent. */
+    /* With MINI_BUFFER_RING: the ring of buffers lent to the kernel. */
     _Alignas(PAGE) struct io_uring_buf lent[MINI_BUFFERS_LENT];
 };
 
 /* ---- set up ---- */
 
-/* Rings count as locked memory, of which a user has little, and for a moment
- * those do that were closed: worth a wait of up to a second. */
+/* Rings count as locked memory, of which a user has little; closed ones still
+ * count for a moment: so it is worth waiting, for up to a second. */
 static bool comes_back(int error, int *tries) {
     return error == -ENOMEM && (*tries)++ < 100 && poll(NULL, 0, 10) <= 0;
 }
 
-/* From what the newest kernels have down to what the first had. Without
- * EXT_ARG (5.11) there is no shutdown either: poll(2) is better then. A filter
- * may let a ring be made and forbid its use: so it is used once. */
+/* Tries what the newest kernels offer, then less, down to what the first did.
+ * Without EXT_ARG (5.11) there is no shutdown operation either: then poll(2) is
+ * better. A filter may allow a ring to be made but not to be used, so it is
+ * used once. */
 static int open_ring(struct io_uring *ring) {
     static const unsigned flags[] = {IORING_SETUP_SINGLE_ISSUER |
             IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
@@ -79,7 +81,8 @@ static int open_ring(struct io_uring *ring) {
     return error;
 }
 
-/* An operation that came with the same kernel tells of a flag. */
+/* The kernel does not say which flags it knows, but which operations: so one
+ * that came with the same version stands for the flag. */
 static unsigned probe(struct io_uring *ring) {
     struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
     unsigned features = 0;
@@ -94,7 +97,7 @@ static unsigned probe(struct io_uring *ring) {
     return features & ~mini_io_without;
 }
 
-/* If the kernel will not have it, there is none. */
+/* If the kernel refuses it, the shard does without. */
 static void open_buffer_ring(struct mini_io_shard *io, struct uring *uring) {
     struct io_uring_buf_reg registration = {
         .ring_addr = (uintptr_t)uring->lent, .ring_entries = MINI_BUFFERS_LENT};
@@ -144,7 +147,7 @@ static int fix_file(struct mini_io_shard *io, int fd, bool on) {
     uring->has_files = true;
     error =
         io_uring_register_files_update(&uring->ring, (unsigned)fd, &value, 1);
-    if (error >= 0 || !on) uring->fixed[fd] = on; /* else it stays open */
+    if (error >= 0 || !on) uring->fixed[fd] = on; /* or its close would fail */
     return error < 0 ? error : 0;
 }
 
@@ -176,7 +179,7 @@ static struct io_uring_sqe *get_sqe(struct mini_io_shard *io) {
     return sqe;
 }
 
-/* For what is a system call of ours as soon as its descriptor is ready. */
+/* Whether we wait for its descriptor, then do it by a system call ourselves. */
 static bool waits_first(struct mini_io_shard *io, struct mini_io *operation) {
     return operation->op == MINI_OP_READABLE ||
         (operation->op == MINI_OP_RECV_LEASE &&
@@ -193,13 +196,28 @@ static void wait_until_ready(
     operation->armed = true;
 }
 
-/* A multishot receive of an AF_UNIX socket may wait for ever at its end: this
- * kernel's error, liburing's issue 1549. TCP does not have it. */
-static bool is_local(int fd) {
-    struct sockaddr name = {0};
-    socklen_t size = sizeof name;
-    getsockname(fd, &name, &size);
-    return name.sa_family == AF_UNIX;
+/* A multishot receive that learns of the last bytes and of a reset at once may
+ * take the bytes and then wait for ever; with AF_UNIX the same goes for the end
+ * of the stream (liburing's issue 1549). So a second request, the watch, waits
+ * for the peer to hang up. Its user data is the operation's address plus 1. */
+static void watch(struct mini_io_shard *io, struct mini_io *operation) {
+    if (operation->watched || operation->hung_up) return;
+    struct io_uring_sqe *sqe = get_sqe(io);
+    io_uring_prep_poll_add(sqe, operation->fd, POLLRDHUP); /* and ERR, HUP */
+    io_uring_sqe_set_data(sqe, (char *)operation + 1);
+    operation->watched = true;
+    mini_self->outside++;
+}
+
+/* From now on each buffer is asked for: that way the end is not missed. */
+static void watch_ended(struct mini_io *operation) {
+    mini_self->outside--;
+    operation->watched = false;
+    operation->hung_up = true;
+    if (operation->active)
+        mini_io_stop(operation);
+    else if (operation->task)
+        mini_wake(operation->task);
 }
 
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
@@ -208,6 +226,8 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         wait_until_ready(io, operation);
         return;
     }
+    if (operation->op == MINI_OP_RECV_LEASE && operation->multishot)
+        watch(io, operation);
     struct io_uring_sqe *sqe = get_sqe(io);
     int64_t at = operation->offset;
     int fd = operation->fd, flags = (int)at;
@@ -221,8 +241,8 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         break;
     case MINI_OP_RECV: io_uring_prep_recv(sqe, fd, buffer, length, 0); break;
     case MINI_OP_RECV_LEASE:
-        io_uring_prep_recv(sqe, fd, NULL, 0, 0); /* as much as goes into it */
-        if (operation->multishot && !is_local(fd))
+        io_uring_prep_recv(sqe, fd, NULL, 0, 0); /* as much as fits */
+        if (operation->multishot && operation->watched)
             sqe->ioprio = IORING_RECV_MULTISHOT;
         sqe->flags = IOSQE_BUFFER_SELECT; /* from group 0 */
         break;
@@ -278,8 +298,8 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
 
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
     struct io_uring_sqe *sqe = get_sqe(io);
-    io_uring_prep_cancel(sqe, operation, 0);
-    io_uring_sqe_set_data(sqe, NULL); /* nobody waits for its own end */
+    io_uring_prep_cancel(sqe, (char *)operation + !operation->active, 0);
+    io_uring_sqe_set_data(sqe, NULL); /* nobody waits for the cancel itself */
 }
 
 /* ---- completion ---- */
@@ -297,7 +317,7 @@ static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
     struct io_uring_cqe *cqe) {
     struct mini_buffer *buffer =
         &io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
-    io->buffers->lent--; /* the next turn makes up for it */
+    io->buffers->lent--; /* the next turn lends another one */
     if (cqe->res > 0)
         mini_buffer_filled(operation, buffer, (size_t)cqe->res);
     else
@@ -305,12 +325,12 @@ static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
 }
 
 /* A send_zc has two completions: its result and, later, the kernel's word that
- * it uses the buffer no more. False until there are both. */
+ * it uses the buffer no more. False until both have come. */
 static bool is_sent(struct mini_io *operation, struct io_uring_cqe *cqe) {
     if (cqe->flags & IORING_CQE_F_NOTIF) {
         bool copied = cqe->res < 0; /* the highest bit */
         cqe->res = (int)operation->future.result;
-        if (cqe->res >= 0) { /* of an error it says that, too */
+        if (cqe->res >= 0) { /* after an error it says "copied", too */
             operation->copied = copied;
             mini_self->stats.copies += copied;
             mini_self->stats.zero_copies += !copied;
@@ -320,8 +340,8 @@ static bool is_sent(struct mini_io *operation, struct io_uring_cqe *cqe) {
     return !(cqe->flags & IORING_CQE_F_MORE);
 }
 
-/* The kernel does not do that, not on this kind of socket, or not with that much
- * memory, which has to be locked. */
+/* The kernel cannot send without a copy: not at all, not on this kind of
+ * socket, or not that much, since the memory has to be locked. */
 static bool must_copy(struct mini_io *operation, long result) {
     if (operation->op != MINI_OP_SEND_ZC || operation->copied ||
         (result != -EINVAL && result != -EOPNOTSUPP && result != -ENOMEM))
@@ -359,7 +379,10 @@ static unsigned reap(struct mini_io_shard *io) {
     for (; io_uring_peek_cqe(&uring->ring, &entry) == 0; count++) {
         struct io_uring_cqe cqe = *entry; /* what follows may reuse its place */
         io_uring_cqe_seen(&uring->ring, entry);
-        if (cqe.user_data) complete(io, io_uring_cqe_get_data(&cqe), &cqe);
+        if (cqe.user_data & 1)
+            watch_ended((struct mini_io *)(uintptr_t)(cqe.user_data - 1));
+        else if (cqe.user_data)
+            complete(io, io_uring_cqe_get_data(&cqe), &cqe);
     }
     return count;
 }

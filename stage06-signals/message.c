@@ -15,7 +15,7 @@ void mini_message_send(struct mini_message *message, unsigned shard,
     here->unsent++;
 }
 
-/* Says how many messages it has let arrive. */
+/* Returns how much has come: the messages, and 1 if there was news. */
 static unsigned take_in(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     unsigned taken = mini_smp_look(executor);
@@ -23,8 +23,8 @@ static unsigned take_in(struct mini_executor *executor) {
         struct mini_spsc *ring =
             &mini_lane(&here->smp->shards[from], here->index)->ring;
         void *messages[BATCH];
-        /* The second look of who goes to sleep has to be at the index: see
-         * park.h. Who is awake looks at the slot: it needs that anyway, and
+        /* The second look before sleep has to be at the index: see park.h. A
+         * shard that is awake looks at the slot: it needs that anyway, and
          * leaves the index to the sender's core. */
         if (executor->parks ? mini_spsc_count(ring) == 0
                             : !mini_spsc_holds(ring, &ring->head))
@@ -35,7 +35,7 @@ static unsigned take_in(struct mini_executor *executor) {
         here->is_quiet = false; /* it may have tasks again */
         mini_smp_not_idle(here);
         size_t count = mini_spsc_pop_many(ring, messages, BATCH);
-        /* They lie in the sender's cache: all are fetched at the same time. */
+        /* They lie in the sender's cache: this fetches all at the same time. */
         for (size_t i = 0; i < count; i++) __builtin_prefetch(messages[i], 1);
         for (size_t i = 0; i < count; i++) {
             struct mini_message *message = messages[i];
@@ -49,8 +49,8 @@ static unsigned take_in(struct mini_executor *executor) {
 
 const struct mini_poller mini_inbox_poller = {.turn = take_in};
 
-/* What fits goes, and is announced once; from its push on, a message is the
- * other shard's. */
+/* Sends what fits, with one announcement per ring. From its push on, a message
+ * is the other shard's. */
 static unsigned send_all(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     size_t before = here->unsent;
@@ -70,7 +70,7 @@ static unsigned send_all(struct mini_executor *executor) {
     return (unsigned)(before - here->unsent);
 }
 
-/* A full ring: nobody rings when there is room again, so look in a tick. */
+/* A ring was full: nobody rings when it has room again, so look in a tick. */
 static uint64_t next(struct mini_executor *executor, uint64_t until) {
     if (executor->shard->unsent == 0) return until;
     uint64_t soon = mini_now() + (UINT64_C(1) << MINI_TICK_BITS);

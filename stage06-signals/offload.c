@@ -8,18 +8,19 @@
 #include <stdlib.h>
 
 struct mini_helper {
-    struct mini_spsc jobs; /* to it; NULL: go home */
-    struct mini_spsc done; /* from it */
+    struct mini_spsc jobs; /* to the helper; NULL: end */
+    struct mini_spsc done; /* from the helper */
     struct mini_bell bell; /* rung for each job */
     struct mini_parker *owner; /* where its shard sleeps */
     pthread_t thread;
-    bool busy; /* the shard's: it has a job */
+    bool busy; /* it has a job; only the shard looks */
 };
 
 /* ---- on a helper's thread ---- */
 
-/* Who is given a job has none, so it sleeps, or is about to: its bell is rung
- * each time. It is cleared before the look: a ring that comes later stays. */
+/* A helper that is given a job has none, so it sleeps, or is about to: its bell
+ * is rung each time. It clears the bell before it looks for the job, so a ring
+ * that comes later is not lost. */
 static void *help(void *argument) {
     struct mini_helper *self = argument;
     struct pollfd bell = {.fd = self->bell.wait_fd, .events = POLLIN};
@@ -42,7 +43,7 @@ static void *help(void *argument) {
 
 static void hand(struct mini_helper *helper, void *job) {
     mini_spsc_push(&helper->jobs, job);
-    mini_spsc_announce(&helper->jobs.tail); /* the look is behind the ring */
+    mini_spsc_announce(&helper->jobs.tail); /* stored before the bell rings */
     mini_bell_ring(&helper->bell);
 }
 

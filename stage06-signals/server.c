@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
-/* With MINI_ACCEPT_SPREAD as many connections are on their way to their shard
- * at a time: each takes as long as that needs to wake up. */
+/* With MINI_ACCEPT_SPREAD this many connections at a time are on their way to a
+ * shard: each takes as long as that shard needs to wake up. */
 #define ACCEPTORS 8
 /* After an error that may pass, such as EMFILE: look again after this. */
 #define PAUSE (10 * MINI_MS)
@@ -100,7 +100,7 @@ struct mini_acceptor {
     struct mini_sleep pause;
     struct mini_call call;
     int fd; /* the connection that is handed over */
-    struct mini_shard *target; /* to whom */
+    struct mini_shard *target; /* to which shard */
 };
 
 /* On the shard that will serve it. */
@@ -117,7 +117,7 @@ static long adopt(void *arg) {
     return mini_detach(task);
 }
 
-/* The shard that is to serve the next one; it is counted there from now on. */
+/* The shard for the next connection, which counts there from now on. */
 static struct mini_shard *choose_shard(struct mini_acceptor *self) {
     struct mini_smp *smp = mini_self->shard->smp;
     struct mini_shard *best = mini_self->shard;
@@ -170,7 +170,7 @@ static MINI_POLL(acceptor_poll) {
 
 /* ---- the server ---- */
 
-/* For the next acceptor: a socket of its own, or the first one's. */
+/* For the next acceptor: a socket of its own, or a duplicate of the first. */
 static int open_listener(struct mini_server *server) {
     bool reuseport = server->options.accept == MINI_ACCEPT_REUSEPORT;
     if (reuseport || server->count == 0)
@@ -187,7 +187,7 @@ static int open_acceptor(struct mini_server *server, unsigned shard) {
         .options = &server->options, .listener = fd);
     mini_spawn_on(&acceptor->remote, shard, &acceptor->future);
     server->port = (unsigned)mini_port_of(fd); /* the next ones take the same */
-    server->count++; /* also if that is an errno: who called closes it */
+    server->count++; /* even if the port is an errno: the caller closes FD */
     return (int)server->port < 0 ? (int)server->port : 0;
 }
 

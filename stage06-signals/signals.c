@@ -20,8 +20,8 @@
 #define CAUGHT \
     (ENDING | BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGCHLD) | BIT(SIGPIPE))
 
-/* Nobody can wait for these: the system keeps them, or a handler would return to
- * the fault that raised them. */
+/* Nobody can wait for these: the system does not let them be caught, or a
+ * handler would return to the fault that raised them. */
 #define FAULTS (BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL))
 #define NEVER (FAULTS | BIT(SIGKILL) | BIT(SIGSTOP))
 
@@ -31,9 +31,9 @@ static struct {
     atomic_uint_least64_t came; /* signals that no turn has seen yet */
     atomic_bool ending; /* a SIGINT or SIGTERM has come: the next one kills */
     atomic_uint inside; /* handlers that run now, on any thread */
-    _Atomic(pid_t) pid; /* a child that has not called exec is not meant */
-    uint64_t caught; /* whose handler is ours; shard 0's */
-    uint64_t unclaimed; /* came when nobody waited; shard 0's */
+    _Atomic(pid_t) pid; /* in a forked child the default applies */
+    uint64_t caught; /* signals whose handler is ours; shard 0's */
+    uint64_t unclaimed; /* signals that came when nobody waited; shard 0's */
     struct mini_list waiters; /* shard 0's */
     struct sigaction before[SIGNALS];
 } signals;
@@ -42,13 +42,13 @@ static struct {
 
 static void handle(int signal) {
     int error = errno;
-    atomic_fetch_add(&signals.inside, 1); /* before the look who owns them */
+    atomic_fetch_add(&signals.inside, 1); /* before it looks at the owner */
     struct mini_executor *owner = atomic_load(&signals.owner);
     if (!owner || getpid() != signals.pid ||
         (BIT(signal) & DEADLY && atomic_exchange(&signals.ending, true))) {
         struct sigaction standard = {.sa_handler = SIG_DFL};
         if (owner) sigaction(signal, &standard, NULL);
-        raise(signal); /* at the end of the handler, where it is unblocked */
+        raise(signal); /* comes when the handler ends and unblocks it */
     } else {
         atomic_fetch_or(&signals.came, BIT(signal));
         mini_bell_ring(&owner->parker.bell);
@@ -57,7 +57,7 @@ static void handle(int signal) {
     errno = error;
 }
 
-/* Who had it ignored means that, see nohup(1): until it is WAITED for. */
+/* A signal that was ignored stays so, see nohup(1), until it is WAITED for. */
 static void catch_all(uint64_t set, bool waited) {
     struct sigaction ours = {.sa_handler = handle, .sa_flags = SA_RESTART};
     struct sigaction *before = signals.before;
@@ -86,7 +86,7 @@ static MINI_POLL(signal_poll) {
         if (there) return mini_ready(future, __builtin_ctzll(there) + 1);
         catch_all(self->set, true);
         if (self->set & DEADLY)
-            atomic_store(&signals.ending, false); /* the next one is theirs */
+            atomic_store(&signals.ending, false); /* the next one comes here */
     }
     bool waited = future->resume;
     mini_poll answer = mini_wait_in(&signals.waiters, &self->wait, cx);
@@ -103,7 +103,7 @@ struct mini_future *mini_signal_wait(
     return mini_spawn_on(&slot->remote, 0, inner);
 }
 
-/* ---- what comes of one ---- */
+/* ---- delivering ---- */
 
 static void deliver(int signal) {
     struct mini_list *link = signals.waiters.next, *following;
@@ -152,7 +152,7 @@ static void stop(struct mini_executor *executor) {
         if (signals.caught & BIT(signal))
             sigaction(signal, &signals.before[signal - 1], NULL);
     signals.caught = 0;
-    atomic_store(&signals.owner, NULL); /* before the look who is inside */
+    atomic_store(&signals.owner, NULL); /* before it looks who is inside */
     while (atomic_load(&signals.inside) > 0) sched_yield();
 }
 
@@ -166,8 +166,8 @@ void mini_shutdown(void) {
     mini_stop();
 }
 
-/* Tasks of other shards may call this one, so it stays until all are drained.
- * No turn follows that: none finds LIMIT in the wheel. */
+/* Tasks of other shards may call this shard, so it stays until all shards are
+ * drained. No turn follows that, so none finds LIMIT in the wheel. */
 void mini_linger(struct mini_executor *executor) {
     struct mini_timer limit = {0};
     uint64_t drain = executor->options.drain;

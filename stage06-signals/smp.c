@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The shards' life: collective start, idling, the three meetings of the end.
- * See smp.h. */
+/* The life of shards: they start together, fall idle, and meet three times at
+ * the end. See smp.h. */
 #include "smp.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 #define RING_CAPACITY 256
 #define WOKEN (UINT64_C(1) << 32) /* one in the high half of smp->idle */
 
-/* The shard that this thread is made for; NULL outside mini_run. */
+/* The shard that this thread was made for; NULL outside mini_run. */
 static _Thread_local struct mini_shard *made_for;
 
 void mini_smp_tell_all(struct mini_smp *smp) {
@@ -25,7 +25,7 @@ void mini_smp_not_idle(struct mini_shard *here) {
 }
 
 static bool nothing_on_the_way(struct mini_smp *smp) {
-    unsigned news = atomic_load(&smp->news); /* are a message, too */
+    unsigned news = atomic_load(&smp->news); /* counts as a message, too */
     for (unsigned i = 0; i < smp->count * smp->count; i++)
         if (mini_spsc_count(&smp->lanes[i].ring) > 0 ||
             atomic_load(&smp->shards[i / smp->count].news_seen) != news)
@@ -34,10 +34,10 @@ static bool nothing_on_the_way(struct mini_smp *smp) {
 }
 
 /* Nothing but a message can wake this shard. If that is so for every shard,
- * and none is on its way, none will ever come. The last shard to go idle sees
- * that all are; that none was awake while it looked at the rings it knows from
- * the high half of the word. It takes itself out of the count in the same step:
- * else another could see the same before the news of it are out. */
+ * and no message is on its way, none will ever come. The last shard to go idle
+ * sees that all are; the high half of the word tells it whether one was awake
+ * while it looked at the rings. In the same step it takes itself out of the
+ * count: else another could see the same before the news of it is out. */
 static void look_for_deadlock(struct mini_shard *here) {
     struct mini_smp *smp = here->smp;
     if (!here->is_idle) atomic_fetch_add(&smp->idle, 1);
@@ -64,7 +64,7 @@ static uint64_t next(struct mini_executor *executor, uint64_t until) {
 
 /* ---- the meetings ---- */
 
-/* Waits until all have come here TIMES times; their threads are on the way. */
+/* Spins until all shards have come here TIMES times: they are on their way. */
 static void meet(struct mini_smp *smp, unsigned times) {
     atomic_fetch_add(&smp->met, 1);
     while (atomic_load(&smp->met) < times * smp->count) sched_yield();
@@ -92,7 +92,7 @@ unsigned mini_smp_look(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     unsigned news = atomic_load(&here->smp->news);
     if (news == atomic_load(&here->news_seen)) return 0;
-    mini_smp_not_idle(here); /* before it counts as having heard them */
+    mini_smp_not_idle(here); /* before it counts as having heard the news */
     atomic_store(&here->news_seen, news);
     /* in a dead-lock mini_run names shard 0's tasks */
     unsigned dumps = here->index > 0 && atomic_load(&here->smp->deadlocks) > 0;
@@ -122,7 +122,7 @@ static void destroy(struct mini_smp *smp) {
     made_for = NULL;
 }
 
-/* Makes all shards' memory; this thread's is that of shard 0. */
+/* Makes all shards' memory; this thread becomes shard 0. */
 static int create(const struct mini_options *options) {
     unsigned count = options->shards ? options->shards : mini_cpu_count();
     size_t capacity =
@@ -154,8 +154,8 @@ static MINI_POLL(idle_main) {
     return cx.cancel ? mini_ready(future, 0) : MINI_PENDING;
 }
 
-/* A shard that does not run counts as one that has done its part. So who has
- * started may go on before all have; but it sees the error then, and stops. */
+/* A shard that cannot run counts as having come to both meetings. So another
+ * may go on before all have started; but then it sees the error, and stops. */
 static void absent(struct mini_smp *smp, int error) {
     atomic_store(&smp->error, error);
     atomic_fetch_add(&smp->met, 2);

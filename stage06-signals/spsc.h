@@ -4,12 +4,12 @@
  * A ring for one producer thread and one consumer thread: lock-free, bounded,
  * first in first out.
  *
- * - Items are pointers, NULL as well; the ring does not own what they point to.
- * - `push` forms: the producer only. `pop` forms: the consumer only. Neither
- *   ever waits.
- * - A slot says itself if it is empty. So an item and the news of it are on the
- *   same cache line, and neither side reads the other's index while both are
- *   busy: that line moves from core to core, and no other.
+ * - Items are pointers, or NULL; the ring does not own what they point to.
+ * - Only the producer may call the `push` forms, only the consumer the `pop`
+ *   forms. Neither ever waits.
+ * - A slot itself says whether it is empty. So an item and the news of it share
+ *   a cache line, and while both sides are busy neither reads the other's
+ *   index: only the line with the item moves from core to core.
  *
  * Source: Giacomoni, Moseley and Vachharajani, "FastForward" (2008).
  *
@@ -27,14 +27,14 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-/** Bytes that cores pass to and fro as one. */
+/** Bytes that move between cores as one. */
 #define MINI_CACHE_LINE 64
 
-/** The ring. Three cache lines: read by both, the producer's, the
+/** The ring. Three cache lines: one that both sides read, the producer's, the
  * consumer's. */
 struct mini_spsc {
-    /** Capacity of them. An empty one holds their own address, which nobody
-     * sends. */
+    /** As many as the capacity. An empty one holds the address of the array
+     * itself, which nobody sends. */
     _Atomic(void *) *slots;
     size_t mask; /**< capacity - 1 */
     /** Items pushed so far, masked at use; stored by the producer. */
@@ -44,7 +44,7 @@ struct mini_spsc {
 };
 
 /** Makes RING an empty one of CAPACITY slots, a power of two from 1 up, before
- * both threads use it. 0, -EINVAL (another capacity), or -ENOMEM. */
+ * either thread uses it. 0, -EINVAL (not a power of two), or -ENOMEM. */
 static inline int mini_spsc_init(struct mini_spsc *ring, size_t capacity) {
     *ring = (struct mini_spsc){.mask = capacity - 1};
     if (capacity == 0 || (capacity & (capacity - 1)) != 0) return -EINVAL;
@@ -59,8 +59,8 @@ static inline void mini_spsc_destroy(struct mini_spsc *ring) {
     free(ring->slots);
 }
 
-/** Producer, for the forms below: puts ITEM into the slot of number INDEX;
- * false if that is not empty. */
+/** Producer, for the forms below: puts ITEM into slot number INDEX; false if
+ * that is not empty. */
 static inline bool mini_spsc_put(
     struct mini_spsc *ring, size_t index, void *item) {
     _Atomic(void *) *slot = &ring->slots[index & ring->mask];
@@ -71,8 +71,8 @@ static inline bool mini_spsc_put(
     return true;
 }
 
-/** Consumer, for the forms below: takes the ITEM out of the slot of number
- * INDEX; false if there is none. */
+/** Consumer, for the forms below: takes what is in slot number INDEX into
+ * *ITEM; false if that is empty. */
 static inline bool mini_spsc_take(
     struct mini_spsc *ring, size_t index, void **item) {
     _Atomic(void *) *slot = &ring->slots[index & ring->mask];
@@ -104,18 +104,17 @@ static inline bool mini_spsc_pop(struct mini_spsc *ring, void **item) {
     return true;
 }
 
-/** Whether there is an item in the slot at a side's own INDEX (`head` or
- * `tail`): then the consumer can pop it; for the producer the ring is full. */
+/** True if there is an item in the slot at the calling side's own INDEX: at
+ * `head` the consumer can pop it, at `tail` the ring is full. */
 static inline bool mini_spsc_holds(
     struct mini_spsc *ring, atomic_size_t *index) {
-    /* relaxed: nobody else stores it; acquire: as in the forms above */
+    /* relaxed: nobody else stores INDEX; acquire: as in put and take above */
     size_t at = atomic_load_explicit(index, memory_order_relaxed) & ring->mask;
     return atomic_load_explicit(&ring->slots[at], memory_order_acquire) !=
         ring->slots;
 }
 
-/** Producer: pushes the first of COUNT items that there is room for; how many.
- */
+/** Producer: pushes up to COUNT items, from the first on; returns how many. */
 static inline size_t mini_spsc_push_many(
     struct mini_spsc *ring, void *const *items, size_t count) {
     /* relaxed: nobody else stores tail; if a slot is empty, it says itself */
@@ -128,7 +127,7 @@ static inline size_t mini_spsc_push_many(
     return done;
 }
 
-/** Consumer: pops up to COUNT items; how many. */
+/** Consumer: pops up to COUNT items; returns how many. */
 static inline size_t mini_spsc_pop_many(
     struct mini_spsc *ring, void **items, size_t count) {
     /* relaxed: nobody else stores head; what is in a slot, it says itself */
@@ -141,18 +140,19 @@ static inline size_t mini_spsc_pop_many(
     return done;
 }
 
-/** Makes this side's INDEX (its own one) seq_cst: what this thread loads next
- * comes after it in the one order that all threads agree on. Between a push and
- * the look whether the other side sleeps; see park.h. */
+/** Stores the calling side's own INDEX once more, as seq_cst: what this thread
+ * loads next comes after it in the one order that all threads agree on. To be
+ * called between a push and looking whether the other side sleeps; see park.h.
+ */
 static inline void mini_spsc_announce(atomic_size_t *index) {
     /* relaxed: the value is our own */
     atomic_store(index, atomic_load_explicit(index, memory_order_relaxed));
 }
 
-/** Any thread: how many items are in it. seq_cst: the second look of who goes
- * to sleep is this, and not a pop. Exact for a thread while the other side is
- * still. A side stores its index after the slots: for a moment the other's may
- * be ahead, by items that this does not count then. */
+/** Any thread: how many items are in the ring. seq_cst, for this, and not a
+ * pop, is the second look of a side that goes to sleep. Exact for one side
+ * while the other does nothing. A side stores its index after the slots, so for
+ * a moment the other's may be too far ahead; then this is 0 or the capacity. */
 static inline size_t mini_spsc_count(struct mini_spsc *ring) {
     size_t head = atomic_load(&ring->head), capacity = ring->mask + 1;
     ptrdiff_t count = (ptrdiff_t)(atomic_load(&ring->tail) - head);

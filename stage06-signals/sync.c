@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Event and semaphore. See sync.h. Who is served leaves the line before it is
- * woken; so being out of it, once started, is what tells it. */
+/* Event and semaphore. See sync.h. A waiter that is served leaves the line
+ * before it is woken; so one that has started and is in no line was served. */
 #include "sync.h"
 
 #include "executor.h"
@@ -84,7 +84,7 @@ static MINI_POLL(semaphore_poll) {
     }
     mini_poll answer = mini_wait_in(&semaphore->waiters, self, cx);
     if (cx.cancel)
-        mini_semaphore_signal(semaphore, 0); /* who is next may fit */
+        mini_semaphore_signal(semaphore, 0); /* the next one may fit */
     return answer;
 }
 

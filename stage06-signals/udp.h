@@ -4,9 +4,9 @@
  * Datagrams as futures.
  *
  * - The addresses and headers live in the slot: only the buffer is the
- *   caller's. They point at each other: a slot must not be moved once it is
+ *   caller's. The slot points into itself, so it must not be moved once it is
  *   made.
- * - All on the shard that it is for. Cancel as in io.h.
+ * - Threads and cancel are as in io.h.
  * - IPv4 and IPv6; mini_bind() (server.h) opens a socket of either.
  */
 #pragma once
@@ -25,13 +25,14 @@ struct mini_datagram {
     bool truncated; /**< received: it was longer than the buffer */
 };
 
-/** Receives a datagram into BUFFER; bytes (0: an empty one). Then SLOT->peer,
- * peer_length and truncated are those of this one; what did not fit is lost. */
+/** Receives a datagram into BUFFER. Result: how many bytes (0: it was empty).
+ * SLOT->peer, peer_length and truncated describe it; what did not fit is
+ * lost. */
 struct mini_future *mini_recv_from(
     struct mini_datagram *slot, int fd, void *buffer, size_t length);
 
-/** Sends a datagram to ADDRESS, which is copied; LENGTH. -EINVAL for an address
- * that is too long. */
+/** Sends a datagram to ADDRESS, which is copied. Result: LENGTH; -EINVAL for an
+ * address that is too long. */
 struct mini_future *mini_send_to(struct mini_datagram *slot, int fd,
     const void *buffer, size_t length, const struct sockaddr *address,
     socklen_t address_length);

@@ -34,6 +34,7 @@ atomic_llong mini_test_longest_wait;
 
 void (*mini_test_completion)(void *operation, int *result, uint32_t *flags);
 int mini_test_unknown = -1;
+int mini_test_deaf_fd = -1;
 
 int mini_test_must_fail(const char *call, const int *errors, size_t count) {
     mini_test_calls++;
@@ -46,7 +47,7 @@ int mini_test_must_fail(const char *call, const int *errors, size_t count) {
 
 void mini_test_no_fault(void) {
     mini_test_completion = NULL;
-    mini_test_unknown = -1;
+    mini_test_unknown = mini_test_deaf_fd = -1;
     until_failure = -1;
     fault = (struct mini_test_fault){0};
 }

@@ -53,6 +53,10 @@ extern void (*mini_test_before_call)(const char *call);
 extern void (*mini_test_completion)(
     void *operation, int *result, uint32_t *flags);
 
+/** From 0 on: multishot receives wait for this descriptor, which nothing comes
+ * over, and not for their own: as those do that have missed the news. */
+extern int mini_test_deaf_fd;
+
 /** An operation that the ring says it does not know when it is asked what it
  * knows; below 0: it says how it is. */
 extern int mini_test_unknown;

@@ -118,6 +118,10 @@ static int error_of(const struct io_uring_sqe *sqe) {
 static void spoil(struct io_uring_sq *sq) {
     for (unsigned at = sq->sqe_head; at != sq->sqe_tail; at++) {
         struct io_uring_sqe *sqe = &sq->sqes[at & sq->ring_mask];
+
+        if (mini_test_deaf_fd >= 0 && sqe->opcode == IORING_OP_RECV &&
+            sqe->ioprio & IORING_RECV_MULTISHOT)
+            sqe->fd = mini_test_deaf_fd;
         int error = error_of(sqe);
         uint64_t user_data = sqe->user_data;
 
@@ -141,8 +145,10 @@ static int show(struct io_uring *ring, int result) {
     for (; mini_test_completion && at != end; at++) {
         struct io_uring_cqe *cqe = &cq->cqes[at & cq->ring_mask];
 
+        /* an odd one is that of a watch */
         mini_test_completion(
-            io_uring_cqe_get_data(cqe), &cqe->res, &cqe->flags);
+            cqe->user_data & 1 ? NULL : io_uring_cqe_get_data(cqe), &cqe->res,
+            &cqe->flags);
     }
     return result;
 }

@@ -7,7 +7,7 @@
 static struct mini_future *beat(void *arg) {
     int *count = arg;
     printf("beat %d\n", ++*count);
-    return NULL; /* or a future, to be awaited before the next one */
+    return NULL; /* or a future, to be awaited before the next beat */
 }
 
 struct demo {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Copies a file, with many reads and writes under way at once:
  *     copy SRC DST [--direct]
- * --direct goes past the kernel's cache of files. On a terminal it shows how far
- * it is. If it fails, a DST that was not there before is gone again. */
+ * --direct bypasses the kernel's cache of files. On a terminal it shows how far
+ * it is. If it fails, it removes a DST that was not there before. */
 #include "file.h"
 #include "service.h"
 #include "timer.h"
@@ -18,7 +18,7 @@
 #define ALIGN 4096
 #define PROGRESS (100 * MINI_MS)
 
-/* What all slots work at. */
+/* What all slots work on. */
 struct copy {
     const char *from, *to; /* paths */
     int source, target; /* and descriptors, or -1 */
@@ -26,12 +26,12 @@ struct copy {
     bool regular; /* it is a file, not a device */
     bool read_direct, write_direct; /* with O_DIRECT */
     bool stop; /* no more blocks: the end, or an error */
-    int64_t next; /* block to be copied */
+    int64_t next; /* offset of the next block to be copied */
     int64_t end; /* of what has been written */
     uint64_t size, done; /* of SRC, to be shown */
     mode_t mode; /* of SRC */
     bool terminal; /* somebody watches */
-    uint64_t shown; /* when */
+    uint64_t shown; /* when that was last shown */
     long error; /* the first one */
 };
 
@@ -103,12 +103,13 @@ static void written(struct slot *self) {
     struct copy *copy = self->copy;
     int64_t end = self->offset + (int64_t)self->have;
     copy->done += self->have;
-    /* a block behind the end of SRC is empty, but has an offset */
+    /* a block beyond the end of SRC is empty, but has an offset */
     if (self->have > 0 && end > copy->end) copy->end = end;
     show(copy, false);
 }
 
-/* A read may give less than there is, a write take less: so both go on. */
+/* A read may give less than there is, and a write may take less: so both are
+ * repeated. */
 static MINI_POLL(copy_blocks) {
     struct slot *self = MINI_SELF(struct slot);
     struct copy *copy = self->copy;
@@ -179,7 +180,7 @@ static long inspect(struct copy *self) {
     return 0;
 }
 
-/* Switches O_DIRECT on; false, and says so, where it is not to be had. */
+/* Switches O_DIRECT on; where that is impossible, says so; false. */
 static bool go_direct(int fd, const char *path) {
 #ifdef O_DIRECT /* Linux has it, POSIX does not */
     if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_DIRECT) == 0) return true;
@@ -192,9 +193,9 @@ static bool go_direct(int fd, const char *path) {
     return false;
 }
 
-/* On a helper thread: what has no future of its own. Only now may others read
- * DST, if they may read SRC; but the mode of somebody else's file, or on some
- * file systems, is not ours to set. */
+/* On a helper thread: calls that have no future of their own. Only now may
+ * others read DST, if they may read SRC. That we may not set its mode (it is
+ * somebody else's, or the file system has none) is no error. */
 static long complete(void *arg) {
     struct copy *self = arg;
     if (!self->regular) return 0;
@@ -219,8 +220,8 @@ static long prepare(struct program *self) {
     struct copy *copy = &self->copy;
     self->buffers = aligned_alloc(ALIGN, SLOTS * BLOCK);
     if (!self->buffers) return fail(copy, "copy", copy->from, -ENOMEM);
-    /* The kernel looks these pages up once, not for each operation. If it will
-     * not, for a limit of locked memory say, all works without. */
+    /* The kernel looks these pages up once, not for each operation. If it
+     * refuses, say for a limit on locked memory, all works without. */
     mini_fix_buffer(self->buffers, SLOTS * BLOCK);
     if (self->direct) {
         copy->read_direct = go_direct(copy->source, copy->from);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A TCP echo server on all shards:
  *     echo --port P --shards N [--host H] [--accept spread|reuseport]
- * With --port 0 it takes a free port. It says where it listens when peers can
- * connect. In stage 6, SIGTERM and SIGINT end it gracefully. */
+ * With --port 0 it takes a free port. When peers can connect, it prints where
+ * it listens. In stage 6, SIGTERM and SIGINT end it gracefully. */
 #include "service.h"
 
 #include <getopt.h>
@@ -12,7 +12,7 @@ struct conn {
     struct mini_recv_stream stream;
 };
 
-/* What has come lies in a leased buffer, which has room for the operation that
+/* What has come lies in a leased buffer, which includes the operation that
  * sends it back: while nothing comes, a connection has neither. */
 static mini_poll echo(struct mini_future *future, struct mini_context cx) {
     struct conn *self = MINI_SELF(struct conn);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A client for echo: C connections at once, M messages of S bytes on each, every
- * byte that comes back is checked.
+/* A client for echo: C connections at once, M messages of S bytes on each. It
+ * checks every byte that comes back.
  *     echo_client --port P [--host H] [--connections C] [--messages M]
  *                 [--size S] */
 #include "service.h"
@@ -11,7 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-/* The client sends all of a message before it reads: so sockets must hold it. */
+/* The client sends a whole message before it reads: sockets must hold it. */
 #define SIZE_MOST (64 * 1024)
 
 static struct sockaddr_in server = {.sin_family = AF_INET};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Sleep, a timeout that makes it and one that does not, an interval. */
+/* A sleep, one in time for its timeout, one that is not, and an interval. */
 #include "miniss.h"
 
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Sends every datagram back to where it came from:
  *     udp-echo --port P [--host H]
- * With --port 0 it takes a free port. It says where it listens when datagrams
- * are heard. */
+ * With --port 0 it takes a free port. When datagrams can reach it, it prints
+ * where it listens. */
 #include "service.h"
 #include "timer.h"
 #include "udp.h"
@@ -22,8 +22,8 @@ struct echo {
     char buffer[BYTES];
 };
 
-/* Whether a datagram arrives is nobody's promise. So one that cannot be sent
- * back is lost, and no reason to end; nor is a want of memory, which passes. */
+/* Nobody promises that a datagram arrives. So one that cannot be sent back is
+ * lost, and no reason to end; nor is a lack of memory, which passes. */
 static MINI_POLL(echo) {
     struct echo *self = MINI_SELF(struct echo);
     MINI_BEGIN;

@@ -2,9 +2,9 @@
 /* Forwards every connection to another address, both directions at once:
  *     forward --port P --to HOST:PORT [--shards N] [--host H]
  *             [--accept spread|reuseport]
- * When one side ends its direction (EOF), so does the forwarder on the other
- * side, and the opposite direction goes on: a half-close stays one. When one
- * side resets, the other sees a reset, too. */
+ * When one side ends its direction (EOF), the forwarder does the same towards
+ * the other side, and the opposite direction goes on: a half-close stays one.
+ * When one side resets, the other sees a reset, too. */
 #include "offload.h"
 #include "service.h"
 #include "timer.h"
@@ -43,11 +43,11 @@ struct pump {
     struct mini_recv_stream from;
     int to;
     struct mini_io io;
-    long end; /* how it came: 0, or an errno */
+    long end; /* why it ended: 0, or an errno */
 };
 
-/* Nothing more is asked for before all has been sent: so who reads slowly slows
- * down who sends. */
+/* It asks for more only when all has been sent, so a slow reader slows down the
+ * sender. */
 static MINI_POLL(pump) {
     struct pump *self = MINI_SELF(struct pump);
     struct mini_recv_stream *from = &self->from;
@@ -74,8 +74,8 @@ struct pair {
     bool failed; /* one of them */
 };
 
-/* Until both have come to their end; if one fails, the other is cancelled. Twice
- * round, so that the first hears of it if it was the second. */
+/* Runs until both have ended; if one fails, the other is cancelled. It polls
+ * each twice, so that the first is cancelled at once when the second fails. */
 static MINI_POLL(pump_both) {
     struct pair *self = MINI_SELF(struct pair);
     int ended = 0;
@@ -94,8 +94,8 @@ static MINI_POLL(pump_both) {
 struct conn {
     struct mini_future future;
     int client, server;
-    const struct addrinfo *address; /* that is tried */
-    union { /* first the one, then the other */
+    const struct addrinfo *address; /* the one being tried */
+    union { /* first to connect, then to pump */
         struct {
             struct mini_io io;
             struct mini_timeout timeout;
@@ -123,8 +123,8 @@ static struct mini_future *begin_pair(struct conn *self) {
     return &pair->future;
 }
 
-/* Its close will be a reset: who has not been sent all must not take it for
- * all. */
+/* Makes the close of FD a reset: a peer that has not been sent everything must
+ * not think that it has. */
 static void make_reset(int fd) {
     struct linger none = {.l_onoff = 1, .l_linger = 0};
     if (fd >= 0) setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);

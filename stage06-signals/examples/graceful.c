@@ -53,6 +53,6 @@ static mini_poll program(struct mini_future *future, struct mini_context cx) {
 
 int main(void) {
     struct program frame;
-    setvbuf(stdout, NULL, _IOLBF, 0); /* a line at a time, to a pipe, too */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* line by line, even into a pipe */
     return (int)mini_run(MINI_CALL(struct program, &frame, program), NULL);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* As much of HTTP/1.1 (RFC 9110, RFC 9112) as httpd needs to read a request.
  *
- * It is strict on purpose. Where two readers of the same bytes, a proxy and the
- * server behind it, see different requests, somebody can hide one in another. So
- * what is not exactly as it should be is a 400, and nothing behind it is read.
- * Nor is a request that has a body: httpd has no use for one. */
+ * It is strict on purpose. If two readers of the same bytes, a proxy and the
+ * server behind it, see different requests, somebody can hide one in another.
+ * So anything not exactly as it should be gets a 400, and nothing after it is
+ * read. Nor is anything after a request with a body: httpd has no use for
+ * one. */
 #pragma once
 
 #include <ctype.h>
@@ -21,16 +22,16 @@ struct request {
     int status; /* 0, or what is wrong with it */
     bool head; /* HEAD, not GET */
     bool old; /* HTTP/1.0 */
-    bool keep; /* the connection is to go on after it */
+    bool keep; /* the connection stays open after it */
     char *path; /* decoded, begins with a slash */
     const char *range; /* value of that field, or NULL */
-    bool bad, other_version, other_method, long_target, body; /* wrong, how */
-    bool close, keep_alive, if_range; /* options, fields */
-    unsigned hosts, lengths; /* fields of that name */
+    bool bad, other_version, other_method, long_target, body; /* its faults */
+    bool close, keep_alive, if_range; /* what its fields say */
+    unsigned hosts, lengths; /* how many Host and Content-Length it has */
 };
 
-/* The bytes of the head that TEXT begins with, empty line included; 0: it is not
- * complete; -1: a line of it ends in LF alone. */
+/* The length of the head that TEXT begins with, empty line included; 0: it is
+ * not complete; -1: one of its lines ends in LF alone. */
 static inline long head_length(const char *text, size_t length) {
     const char *end = text + length, *at = text, *lf;
     for (; (lf = memchr(at, '\n', (size_t)(end - at))); at = lf + 1) {
@@ -42,7 +43,7 @@ static inline long head_length(const char *text, size_t length) {
 
 enum { BLOCK = 16 };
 
-/* All at once: the compiler makes a few vector instructions of it. */
+/* No early exit: so the compiler makes a few vector instructions of it. */
 static inline bool is_plain_block(const char *block) {
     unsigned char found = 0;
     for (int i = 0; i < BLOCK; i++)
@@ -50,7 +51,8 @@ static inline bool is_plain_block(const char *block) {
     return !found;
 }
 
-/* No NUL, so that C's strings hold all of it, and no CR. */
+/* No control character but a tab: so no NUL, which would end a C string, and no
+ * CR. */
 static inline bool is_text(const char *text, size_t length) {
     const char *at = text, *end = text + length;
     while (end - at >= BLOCK && is_plain_block(at)) at += BLOCK;
@@ -70,19 +72,19 @@ static inline bool is_token(const char *text) {
     return at > text && !*at;
 }
 
-/* Most names differ in the first letter from WORD, which is a small one. */
+/* WORD is in small letters. Most names differ from it in the first one. */
 static inline bool is_named(const char *name, const char *word) {
     return (*name | ' ') == *word && strcasecmp(name, word) == 0;
 }
 
-/* Blanks are few: to count them is quicker than to call strspn(3). */
+/* Blanks are few: counting them is quicker than calling strspn(3). */
 static inline size_t blanks(const char *text) {
     size_t count = 0;
     while (text[count] == ' ' || text[count] == '\t') count++;
     return count;
 }
 
-/* Puts an end to TEXT at C, and gives what is behind; NULL: there is no C. */
+/* Ends TEXT at the first C and returns what follows; NULL: there is no C. */
 static inline char *cut(char *text, char c) {
     char *at = text ? strchr(text, c) : NULL;
     if (at) *at++ = '\0';
@@ -95,7 +97,7 @@ static inline int hex(char c) {
     return c && at ? (int)(at - digits) : -1;
 }
 
-/* %41 is A. False: no hexadecimal, or a NUL, which would end the path. */
+/* Makes %41 an A. False: no hexadecimal, or a NUL, which would end the path. */
 static inline bool decode(char *text) {
     char *to = strchr(text, '%');
     if (!to) return true;
@@ -127,7 +129,7 @@ static inline void read_request_line(struct request *self, char *line) {
     self->long_target = strlen(target) > TARGET_MAX;
     cut(target, '?'); /* a file takes no parameters */
     if (*target != '/' && strncasecmp(target, "http://", 7) == 0) {
-        /* what a proxy is sent */
+        /* the form that a proxy gets */
         target = strchr(target + 7, '/');
         self->path = target ? target : strcpy(line, "/");
     } else {
@@ -177,7 +179,7 @@ static inline void read_field(struct request *self, char *name) {
     } else if (is_named(name, "if-range")) {
         self->if_range = true;
     } else if (!is_token(name)) {
-        self->bad = true; /* also a line that goes on with a space */
+        self->bad = true; /* also a folded line: it begins with a space */
     }
 }
 
@@ -215,13 +217,14 @@ static inline bool read_digits(const char **text, uint64_t *value) {
     if (!isdigit((unsigned char)**text)) return false;
     char *end;
     *value =
-        strtoull(*text, &end, 10); /* the greatest, if there are too many */
+        strtoull(*text, &end, 10); /* too many digits: the greatest value */
     *text = end;
     return true;
 }
 
-/* What a field Range asks for of SIZE bytes: 206 and LENGTH bytes from FIRST on;
- * 416: none that are there; 200: all, for what is not understood is ignored. */
+/* What the field Range asks for of SIZE bytes. 206: LENGTH bytes from FIRST on;
+ * 416: only bytes that are not there; 200: all, since a Range that is not
+ * understood is ignored. */
 static inline int read_range(
     const char *text, uint64_t size, uint64_t *first, uint64_t *length) {
     uint64_t from = 0, to = 0;

@@ -2,8 +2,9 @@
 /* A web server for the files below a directory, on all shards:
  *     httpd --root DIR --port P --shards N [--host H]
  *           [--accept spread|reuseport] [--timeout S]
- * GET and HEAD; connections are kept, and requests may come many at once; a
- * range of a file. `GET /hello` is answered from memory, to measure the rest.
+ * GET and HEAD; connections stay open, many requests may come at once, and each
+ * may ask for a range. `GET /hello` is answered from memory, to measure the
+ * rest.
  * http.h reads a request, this file answers it. */
 #include "http.h"
 #include "service.h"
@@ -22,7 +23,7 @@
 #define IN_BYTES 4096 /* the longest head */
 #define OUT_BYTES 6912 /* answers that leave together */
 #define HEAD_BYTES 512 /* the longest head of an answer */
-#define SMALL (OUT_BYTES - HEAD_BYTES) /* a body that leaves with its head */
+#define SMALL (OUT_BYTES - HEAD_BYTES) /* the most that leaves with its head */
 #define HANG_UP (2 * MINI_SECOND) /* for a peer to read our last words */
 
 /* Set before the shards start, then only read. */
@@ -36,14 +37,14 @@ struct opening {
     struct mini_statx look; /* what is open; its operation also opens */
     int file; /* what has been opened so far */
     int flags;
-    char *name, *rest; /* of the path: to be opened now, and then */
+    char *name, *rest; /* of the path: to be opened now, and later */
     const char *last; /* name of what is open */
-    bool index; /* of a directory */
+    bool index; /* it was a directory: now its index.html */
 };
 
-/* Cuts the next name off the path; false at its end. A name with a slash behind
- * it is a directory's. Whatever else could be there is not to be waited for: a
- * FIFO whose other end nobody opens. */
+/* Cuts the next name off the path; false at its end. A name followed by a slash
+ * must be a directory's. Any other may be a FIFO whose other end nobody opens:
+ * O_NONBLOCK does not wait for that. */
 static bool next_name(struct opening *self) {
     self->name = self->rest + strspn(self->rest, "/");
     self->rest = self->name + strcspn(self->name, "/");
@@ -53,11 +54,11 @@ static bool next_name(struct opening *self) {
     return *self->name;
 }
 
-/* Opens a regular file for reading: its descriptor. It goes down a name at a
- * time, follows no link and no "..": so there is no moment in which somebody who
- * renames things could lead it out of the root. */
+/* Opens a regular file for reading. Result: its descriptor. It goes down one
+ * name at a time and follows no link and no "..": so nobody can lead it out of
+ * the root by renaming things meanwhile. */
 static MINI_POLL(open_below) {
-    static char index[] = "index.html"; /* one name, so nothing is cut off */
+    static char index[] = "index.html"; /* no slash: nobody writes to it */
     struct opening *self = MINI_SELF(struct opening);
     MINI_BEGIN;
     self->file = root;
@@ -94,7 +95,7 @@ struct answer {
     struct conn *conn;
     const char *body, *type; /* from memory, if there is no FILE */
     int status, file; /* the file, or -1 */
-    uint64_t size, first, length; /* of the file, of the part that is sent */
+    uint64_t size, first, length; /* of the file; of the part to be sent */
 };
 
 struct conn {
@@ -105,28 +106,28 @@ struct conn {
     int fd;
     bool late; /* a head has taken too long */
     bool last; /* no request is answered after this one */
-    uint64_t deadline; /* of the head that has begun */
+    uint64_t deadline; /* for the head that has begun */
     struct request request;
     struct answer answer;
-    union { /* of the answer, one after the other; not cleared for each */
+    union { /* the answer's, one after the other; not cleared for each */
         struct opening opening;
         struct mini_send_file sending;
     };
     char *in; /* what has come: in a leased buffer, or PART */
-    char *part; /* memory for a head that lies in several, once there was one */
-    size_t at, have; /* of IN: read as requests, received */
-    size_t filled; /* of OUT */
+    char *part; /* memory for a head that came in several, once one did */
+    size_t at, have; /* bytes of IN: read as requests, received */
+    size_t filled; /* bytes of OUT */
     char out[OUT_BYTES];
 };
 
-/* Sends OUT. Who does not read waits for us, not we for him. */
+/* Sends OUT. It does not wait for ever for a peer that does not read. */
 static struct mini_future *flush(struct conn *self) {
     return mini_timeout(&self->timeout,
         mini_send_all(&self->io, self->fd, self->out, self->filled), patience);
 }
 
-/* What flush has come to. Part of OUT would be its result, too: who has not
- * taken all of an answer must not take the next one for the rest of it. */
+/* What came of flush. A result of only part of OUT is an error: a peer that got
+ * part of an answer must not take the next one for the rest of it. */
 static long flushed(struct conn *self, long result) {
     bool all = result == (long)self->filled;
     self->filled = 0;
@@ -177,7 +178,7 @@ static const char *date(void) {
     return text;
 }
 
-/* Inline, so that the length of a literal is known and it is some stores. */
+/* Inline, so that a literal's length is known and its copy is a few stores. */
 static inline void add(struct conn *self, const char *text) {
     size_t length = strlen(text);
     memcpy(self->out + self->filled, text, length);
@@ -207,8 +208,8 @@ static void add_range(struct conn *self, const struct answer *answer) {
     add(self, "\r\n");
 }
 
-/* Into OUT, which has HEAD_BYTES of room. By hand: to print all of it takes ten
- * times as long, as long as the rest of the program. */
+/* Writes into OUT, which has HEAD_BYTES of room. By hand: with printf it took
+ * ten times as long, as long as the rest of the program. */
 static void add_head(struct conn *self, const struct answer *answer) {
     add(self, "HTTP/1.1 ");
     add_number(self, (uint64_t)answer->status);
@@ -233,7 +234,7 @@ static void add_head(struct conn *self, const struct answer *answer) {
 
 /* ---- an answer ---- */
 
-/* What came of open_below. */
+/* Notes what came of open_below. */
 static void found(struct answer *self, long result) {
     struct opening *opening = &self->conn->opening;
     bool shortage = result == -EMFILE || result == -ENFILE ||
@@ -252,13 +253,13 @@ static void found(struct answer *self, long result) {
     self->file = -1;
 }
 
-/* Room in OUT for the head, and for a body that leaves with it. */
+/* Whether OUT has room for the head, and for a body that leaves with it. */
 static bool has_room(const struct answer *self) {
     size_t body = self->length <= SMALL ? (size_t)self->length : 0;
     return self->conn->filled + HEAD_BYTES + body <= OUT_BYTES;
 }
 
-/* How long the peer may take for it: at a thousand bytes a second and more. */
+/* The peer must take at least a thousand bytes a second. */
 static struct mini_future *send_file(struct answer *self) {
     struct conn *conn = self->conn;
     return mini_timeout(&conn->timeout,
@@ -311,7 +312,7 @@ static MINI_POLL(answer) {
         if (MINI_RESULT >= 0) MINI_AWAIT(send_file(self));
     }
     if (MINI_RESULT >= 0 && MINI_RESULT != (long)self->length)
-        future->result = -EIO; /* shorter by now than we have said */
+        future->result = -EIO; /* the file is shorter than we have said */
 end:
     if (self->file >= 0) close(self->file); /* only read: does not block */
     MINI_END(MINI_RESULT < 0 ? MINI_RESULT : 0);
@@ -319,12 +320,12 @@ end:
 
 /* ---- a connection's life ---- */
 
-/* The next request that lies complete in IN, or cannot become one. */
+/* Reads the next request in IN; false: none is complete, or wrong, yet. */
 static bool next_request(struct conn *self) {
     struct request *request = &self->request;
     while (self->have - self->at >= 2 &&
         memcmp(self->in + self->at, "\r\n", 2) == 0)
-        self->at += 2; /* old clients end a request with one more */
+        self->at += 2; /* old clients send one more after a request */
     size_t left = self->have - self->at;
     if (left == 0) return false;
     char *head = self->in + self->at;
@@ -341,7 +342,7 @@ static bool next_request(struct conn *self) {
                 : memchr(head, '\n', bytes)              ? 431
                                                          : 414};
     }
-    self->deadline = mini_now() + patience; /* of the one behind it */
+    self->deadline = mini_now() + patience; /* for the next one */
     return true;
 }
 
@@ -355,8 +356,8 @@ static void give_back(struct conn *self) {
     self->stream.lease = NULL;
 }
 
-/* What is left is the beginning of a head: puts it where the rest of it can
- * follow. False: there is no memory. */
+/* What is left of IN is the beginning of a head: moves it to PART, where the
+ * rest can follow. False: there is no memory. */
 static bool keep_rest(struct conn *self) {
     self->have -= self->at;
     if (self->have > 0 && !self->part)
@@ -369,12 +370,12 @@ static bool keep_rest(struct conn *self) {
     return true;
 }
 
-/* Waits NS ns for something to come. */
+/* Waits for something to come, at most NS ns. */
 static struct mini_future *receive(struct conn *self, uint64_t ns) {
     return mini_timeout(&self->timeout, mini_recv_next(&self->stream), ns);
 }
 
-/* What has come, or that nothing has; false if this is the end. */
+/* Notes what has come, or that nothing came in time; false if it is the end. */
 static bool received(struct conn *self, long result) {
     self->late = result == -ETIMEDOUT && self->have > 0;
     if (result <= 0) return self->late;
@@ -408,8 +409,8 @@ static MINI_POLL(converse) {
         MINI_AWAIT(receive(self, self->have > 0 ? time_left(self) : patience));
     } while (received(self, MINI_RESULT));
     if (!self->last) goto end;
-    /* To close with something unread would be a reset, which may reach the peer
-     * before it has read what we have sent: so it may go first. */
+    /* Closing with something unread would be a reset, which may reach the peer
+     * before it has read what we have sent: so let the peer close first. */
     self->deadline = mini_now() + HANG_UP;
     MINI_AWAIT(mini_shutdown_socket(&self->io, self->fd, SHUT_WR));
     do {
@@ -478,8 +479,8 @@ int main(int argc, char **argv) {
             strerror(errno));
         return 1;
     }
-    /* mini_send_file may write to a peer that has gone; in stage 6 the runtime
-     * does this. */
+    /* mini_send_file may write to a peer that has gone. In stage 6 the runtime
+     * sees to this. */
     signal(SIGPIPE, SIG_IGN);
     return run_program("httpd",
         MINI_CALL(struct service, &frame, service, .program = "httpd",

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The value of --OPTION, 0 to MAX; with another the program ends. */
+/* The value of --OPTION, 0 to MAX; anything else ends the program. */
 static inline unsigned option_number(
     const char *program, const char *option, const char *text, unsigned max) {
     char *end;
@@ -32,12 +32,12 @@ static inline enum mini_accept_policy option_accept(
     exit(2);
 }
 
-/* BRACKET, if HOST has colons as IPv6 has: the port has one, too. */
+/* BRACKET, if HOST has colons (IPv6): one more comes before the port. */
 static inline const char *around(const char *host, const char *bracket) {
     return strchr(host, ':') ? bracket : "";
 }
 
-/* For scripts and people: from now on peers are heard. */
+/* Tells scripts and people that peers can reach the program from now on. */
 static inline void say_listening(const char *host, unsigned port) {
     unsigned shards = mini_shard_count();
     printf("listening on %s%s%s:%u (%s; %u shard%s)\n", around(host, "["), host,
@@ -95,8 +95,8 @@ static inline MINI_POLL(service) {
         self->program, self->options.host, self->server.port, MINI_RESULT));
 }
 
-/* Runs MAIN; the exit status. Whoever reports an error of the runtime's start
- * must know that MAIN, which reports its own, has not begun. */
+/* Runs MAIN; returns the exit status. MAIN reports its own errors; so an error
+ * is reported here only if MAIN has not begun: the runtime could not start. */
 static inline int run_program(const char *program, struct mini_future *main,
     const struct mini_options *options) {
     long result = mini_run(main, options);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two threads, each with its own executor, over one channel. */
+/* Two threads, each with its own executor, and one channel between them. */
 #include "miniss.h"
 
 #include <pthread.h>

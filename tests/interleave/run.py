@@ -119,7 +119,7 @@ SHARD_MISTAKES = {
     "heard-then-not-idle": (
         "smp.c",
         "    mini_smp_not_idle(here); "
-        "/* before it counts as having heard them */\n"
+        "/* before it counts as having heard the news */\n"
         "    atomic_store(&here->news_seen, news);",
         "    atomic_store(&here->news_seen, news);\n"
         "    mini_smp_not_idle(here);"),
@@ -200,14 +200,14 @@ SIGNAL_MISTAKES = {
     "wait-then-disown": (
         "signals.c",
         "    atomic_store(&signals.owner, NULL); "
-        "/* before the look who is inside */\n"
+        "/* before it looks who is inside */\n"
         "    while (atomic_load(&signals.inside) > 0) sched_yield();\n",
         "    while (atomic_load(&signals.inside) > 0) sched_yield();\n"
         "    atomic_store(&signals.owner, NULL);\n"),
     "look-then-enter": (
         "signals.c",
         "    atomic_fetch_add(&signals.inside, 1); "
-        "/* before the look who owns them */\n"
+        "/* before it looks at the owner */\n"
         "    struct mini_executor *owner = atomic_load(&signals.owner);\n",
         "    struct mini_executor *owner = atomic_load(&signals.owner);\n"
         "    atomic_fetch_add(&signals.inside, 1);\n"),
