@@ -104,7 +104,7 @@ static MINI_POLL(join_poll) {
     if (!task) return mini_ready(future, mini_detach(NULL));
     MINI_CHECK(!task->detached, "mini_join: the task is detached");
     MINI_CHECK(!task->joiner || future->resume, "mini_join: joined already");
-    task->joiner = cx.task; /* in what is freed, too: for who joins it again */
+    task->joiner = cx.task; /* stays behind: a later join finds it */
     future->resume = 1;
     if (task->state == MINI_ENDED) {
         mini_ready(future, future_of(task)->result);

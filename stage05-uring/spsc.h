@@ -117,7 +117,7 @@ static inline bool mini_spsc_holds(
 /** Producer: pushes up to COUNT items, from the first on; returns how many. */
 static inline size_t mini_spsc_push_many(
     struct mini_spsc *ring, void *const *items, size_t count) {
-    /* relaxed: nobody else stores tail; if a slot is empty, it says itself */
+    /* relaxed: nobody else stores tail, and a slot says itself if it is empty */
     size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     size_t done = 0;
     while (done < count && mini_spsc_put(ring, tail + done, items[done]))
@@ -130,7 +130,7 @@ static inline size_t mini_spsc_push_many(
 /** Consumer: pops up to COUNT items; returns how many. */
 static inline size_t mini_spsc_pop_many(
     struct mini_spsc *ring, void **items, size_t count) {
-    /* relaxed: nobody else stores head; what is in a slot, it says itself */
+    /* relaxed: nobody else stores head, and a slot says itself what it holds */
     size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     size_t done = 0;
     while (done < count && mini_spsc_take(ring, head + done, &items[done]))

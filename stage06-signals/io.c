@@ -52,7 +52,7 @@ static bool goes_on(struct mini_io *self, bool cancel) {
     bool moves = self->op == MINI_OP_READ || self->op == MINI_OP_WRITE;
     long *result = &self->future.result;
     if (*result == -ESPIPE && moves && self->offset >= 0)
-        return self->offset = -1, !cancel; /* of what cannot seek */
+        return self->offset = -1, !cancel; /* FD cannot seek: again, without */
     if (!self->all) return false;
     if (*result > 0) {
         self->done += (size_t)*result;

@@ -135,8 +135,8 @@ static bool is_the_peers(long error) {
     return error == -ECONNABORTED || error == -EPROTO || error == -EPERM;
 }
 
-/* No other can be known not to pass: accept(2) may say anything that is wrong
- * with the network, or that there are no descriptors, or no memory. */
+/* Only these are final. For the rest accept(2) may report a lack of descriptors
+ * or memory, or whatever is wrong with the network: all that may pass. */
 static bool is_the_listeners(long error) {
     return error == -EBADF || error == -EINVAL || error == -ENOTSOCK;
 }

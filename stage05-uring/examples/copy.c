@@ -72,18 +72,18 @@ struct slot {
     size_t have, length, written; /* bytes read, to be written, written */
 };
 
-/* O_DIRECT would refuse to read on from there. */
+/* O_DIRECT would refuse to read on from where SELF is. */
 static bool is_ragged(struct slot *self) {
     return self->copy->read_direct && self->have % ALIGN != 0;
 }
 
-/* That is as it should be at the end of the file. Else the read has given less
- * than there is: the next one begins at the multiple of ALIGN before. False if
- * that is where this one did. */
-static bool is_good(struct slot *self) {
+/* If SELF is ragged, but not at the end of the file, a read has given less than
+ * there is: the next one begins at the last multiple of ALIGN. False if this one
+ * began there, too, so that there is no progress. */
+static bool can_go_on(struct slot *self) {
     size_t ragged = self->have % ALIGN;
     if ((uint64_t)self->offset + self->have >= self->look.size) {
-        self->got = 0;
+        self->got = 0; /* as at any end */
         return true;
     }
     self->have -= ragged;
@@ -128,7 +128,7 @@ static MINI_POLL(copy_blocks) {
             self->have += self->got;
             if (!is_ragged(self)) continue;
             MINI_AWAIT(mini_statx(&self->look, copy->source, ""));
-            if (MINI_RESULT == 0 && !is_good(self)) future->result = -EIO;
+            if (MINI_RESULT == 0 && !can_go_on(self)) future->result = -EIO;
             if (MINI_RESULT < 0)
                 MINI_RETURN(
                     fail(copy, "read with --direct", copy->from, MINI_RESULT));

@@ -46,7 +46,7 @@ static inline void say_listening(const char *host, unsigned port) {
     fflush(stdout);
 }
 
-/* What to do about ERROR, to follow its name; "" if nothing comes to mind. */
+/* What the user can do about ERROR, or "": to be printed behind its text. */
 static inline const char *remedy(long error) {
     return error == -EMFILE ? "; allow more with ulimit -n" : "";
 }
@@ -72,8 +72,8 @@ static inline long stops_listening(
     return error;
 }
 
-/* A TCP server, from the listening socket to the cancel that ends it: 0; or to
- * an error of the listening socket's, which does not pass. */
+/* A TCP server, from the listening socket to the cancel that ends it, with 0; or
+ * until its listening sockets are broken, with an error. */
 struct service {
     struct mini_future future;
     const char *program; /* its name */
