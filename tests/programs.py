@@ -48,6 +48,15 @@ class Failure(Exception):
     """A check does not hold."""
 
 
+class Ended(Failure):
+    """A connection has ended too early. What had come until then must be right
+    all the same, for who knows what it should be."""
+
+    def __init__(self, what, came):
+        super().__init__(what)
+        self.came = came
+
+
 class Skip(Exception):
     """A check cannot be made here."""
 
@@ -952,7 +961,8 @@ class Answers:
     def next(self, head=False):
         """(status, fields, body); HEAD: it was asked for without a body."""
         while b"\r\n\r\n" not in self.rest:
-            require(self.more(), f"the end instead of an answer: {self.rest!r}")
+            if not self.more():
+                raise Ended(f"the end instead of an answer: {self.rest!r}", b"")
         text, self.rest = self.rest.split(b"\r\n\r\n", 1)
         first, *lines = text.decode("ascii").split("\r\n")
         match = re.fullmatch(r"HTTP/1\.1 (\d{3}) [A-Z][\w ]+", first)
@@ -963,7 +973,8 @@ class Answers:
         while have < length:
             parts.append(self.connection.recv(1 << 20))
             have += len(parts[-1])
-            require(parts[-1], f"{have} of {length} bytes")
+            if not parts[-1]:
+                raise Ended(f"{have} of {length} bytes", b"".join(parts))
         body = b"".join(parts)
         self.rest = body[length:]
         return int(match[1]), fields, body[:length]
@@ -1724,7 +1735,8 @@ def receive(connection, length):
     parts = []
     while length > 0:
         parts.append(connection.recv(min(length, 1 << 20)))
-        require(parts[-1], "the end instead of bytes")
+        if not parts[-1]:
+            raise Ended("the end instead of bytes", b"".join(parts))
         length -= len(parts[-1])
     return b"".join(parts)
 
