@@ -2272,13 +2272,13 @@ static MINI_POLL(is_a_million) {
         if (!crowd[self->i]) MINI_RETURN(-1);
         if (self->i > 0) continue;
         MINI_AWAIT(mini_yield(&self->yield)); /* now it waits */
-        MINI_AWAIT(MINI_CALL(
-            struct switches, &alone, switches, .other = crowd[0]));
+        MINI_AWAIT(
+            MINI_CALL(struct switches, &alone, switches, .other = crowd[0]));
     }
     MINI_AWAIT(mini_yield(&self->yield));
     protected_bytes = protect_crowd(PROT_NONE);
-    MINI_AWAIT(MINI_CALL(
-        struct switches, &crowded, switches, .other = crowd[0]));
+    MINI_AWAIT(
+        MINI_CALL(struct switches, &crowded, switches, .other = crowd[0]));
     protect_crowd(PROT_READ | PROT_WRITE);
     go = true;
     for (int i = 0; i < MILLION / 2; i++) mini_wake(crowd[i]);
@@ -2302,8 +2302,8 @@ static void g1_12_a_million_tasks(void **state) {
     /* A switch polls nobody else, and touches nobody who waits. */
     assert_int_equal(alone.polls, 2 * PARTS * YIELDS);
     assert_int_equal(crowded.polls, alone.polls);
-    assert_in_range(protected_bytes, MILLION * sizeof(struct mini_task),
-        SIZE_MAX);
+    assert_in_range(
+        protected_bytes, MILLION * sizeof(struct mini_task), SIZE_MAX);
     assert_true(crowded.least < 10 * alone.least);
     /* main's: its start, two yields, one join that waits; each of them once,
      * half of them again */
