@@ -156,9 +156,8 @@ BREAKAGES = [
      "!mini_drained(executor)"),
 ]
 
-# These only the stage's tests notice: those of G5.4 and G5.5.
-KNOWN = ("the end of a stream does not give its leases back",
-         "a server ends when it is out of descriptors")
+# This only the stage's tests notice: those of G5.5.
+KNOWN = ("a server ends when it is out of descriptors",)
 
 
 def stage_dir(stage):

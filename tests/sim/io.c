@@ -26,6 +26,19 @@ static bool is_broken(long result) {
             result == -ECONNREFUSED || result == -ENOTCONN);
 }
 
+/* When a shard has ended, each of its buffers is free or lent to the kernel;
+ * what is not was leased and never given back. */
+void __real_mini_buffers_destroy(struct mini_io_shard *io);
+void __wrap_mini_buffers_destroy(struct mini_io_shard *io);
+void __wrap_mini_buffers_destroy(struct mini_io_shard *io) {
+    const struct mini_buffers *buffers = io->buffers;
+    unsigned out = buffers ? buffers->used - buffers->lent : 0;
+    const struct mini_buffer *free = buffers ? buffers->free : NULL;
+    for (; free; free = free->next) out--;
+    SIM_CHECK(out == 0, "%u leases were not given back", out);
+    __real_mini_buffers_destroy(io);
+}
+
 /* ---- the server's side of a connection ---- */
 
 struct conn {
