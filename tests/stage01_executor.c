@@ -2100,7 +2100,8 @@ static void g1_11_any_allocation_may_fail(void **state) {
         refused_runs += result == -ENOMEM;
         failed_spawns += result == 1;
         /* an I/O layer may do with less, and says so */
-        assert_true(result == -ENOMEM || result == 1 || said[0]);
+        assert_true(
+            result == -ENOMEM || result == 1 || (result == 0 && said[0]));
     }
     assert_true(failed_spawns >= 4);
     assert_in_range(n, failed_spawns + refused_runs, 1000);
