@@ -138,12 +138,14 @@ examples: $(EXAMPLES) $(LIBRARY)
 tests: $(TESTS)
 backends: # tests/run.py asks: which I/O backends this build has
 	@echo $(BACKENDS)
-usable: # and: can this variant be built here?
-	@command -v $(or $(CC),the-compiler) || { echo "no $(TRAITS) compiler"; \
-	    exit 1; }
-	@printf '#include "../tests/harness.h"\nint main(void) { %s; }\n' \
-	    'return _cmocka_run_group_tests("", 0, 0, 0, 0)' | $(CC) $(FLAGS) -I. \
-	    $(CMOCKA_CFLAGS) -x c - -x none $(CMOCKA_LIBS) -o /dev/null
+usable: # and: can this variant be built here? "yes" at the end, or why not
+	@if ! command -v $(or $(CC),the-compiler) >/dev/null; then \
+	    echo "no $(TRAITS) compiler"; \
+	elif { printf '#include <%s.h>\n' stdarg stddef stdint setjmp cmocka; \
+	    echo 'int main(void)' \
+	    '{ return _cmocka_run_group_tests("", 0, 0, 0, 0); }'; } | \
+	    $(CC) $(FLAGS) $(CMOCKA_CFLAGS) -x c - -x none $(CMOCKA_LIBS) \
+	    -o /dev/null; then echo yes; fi
 clean:
 	rm -rf build
 

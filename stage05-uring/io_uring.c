@@ -113,16 +113,19 @@ static void fini(struct mini_io_shard *io) {
 }
 
 static int init(struct mini_io_shard *io) {
+    static atomic_flag said = ATOMIC_FLAG_INIT; /* by one shard for all */
     struct uring *uring = io->state = aligned_alloc(PAGE, sizeof *uring);
     if (!uring) return -ENOMEM;
     memset(uring, 0, sizeof *uring);
     int error = open_ring(&uring->ring);
-    if (error == 0) {
-        io->features = probe(&uring->ring);
-        open_buffer_ring(io, uring);
-    } else
-        free(uring);
-    return error;
+    if (error < 0) return free(uring), error;
+    io->features = probe(&uring->ring);
+    open_buffer_ring(io, uring);
+    if ((io->features | mini_io_without) != MINI_FEATURES &&
+        !atomic_flag_test_and_set(&said))
+        fprintf(stderr, "miniss: io_uring lacks features here; used is %s\n",
+            mini_io_describe());
+    return 0;
 }
 
 /* ---- what is registered ---- */

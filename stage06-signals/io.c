@@ -192,13 +192,9 @@ const char *mini_io_describe(void) {
     static const char *const names[] = {
         "multishot", "buffer ring", "send_zc", "splice"};
     static _Thread_local char line[80];
-    const char *before = ": ";
-    int end = snprintf(line, sizeof line, "%s", mini_io_name());
+    strcpy(line, mini_io_name());
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (mini_self->io->features & 1u << i) {
-            end += snprintf(line + end, sizeof line - (size_t)end, "%s%s",
-                before, names[i]);
-            before = ", ";
-        }
+        if (mini_self->io->features & 1u << i)
+            strcat(strcat(line, strchr(line, ':') ? ", " : ": "), names[i]);
     return line;
 }

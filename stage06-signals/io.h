@@ -80,12 +80,13 @@ enum mini_op {
 };
 
 /** What a kernel may lack and poll(2) always lacks; there is a way round each
- * of them. */
+ * of them. If the kernel lacks one, the process says so once, on stderr. */
 enum mini_io_feature {
     MINI_MULTISHOT = 1, /**< accept that completes many times: from 5.19 */
     MINI_BUFFER_RING = 2, /**< recv of that kind into leased buffers: 6.0 */
     MINI_ZERO_COPY = 4, /**< send_zc: 6.0 */
-    MINI_SPLICE = 8 /**< splice: 5.7 */
+    MINI_SPLICE = 8, /**< splice: 5.7 */
+    MINI_FEATURES = 15 /**< all of them */
 };
 
 /** An operation. It has the four operands of a request in io_uring: descriptor,

@@ -189,23 +189,32 @@ def build(stage, variant, programs):
 
 
 def reason_against(variant, stage):
-    """Why this machine cannot build and run a variant, or None."""
+    """Why this machine cannot build and run a variant, or None: also where make
+    fails, for then the build will, and that is no reason but a failure."""
     runner = emulator(variant)
     if runner and not shutil.which(runner[0]):
         return f"no {runner[0]} here"
     if re.fullmatch("(plain|portable|asan|tsan|-)+", variant):
         return None  # if these cannot be built that is a failure
     result = make(stage, variant, "usable")
-    lines = [line for line in result.stdout.splitlines()
-             if "error" in line or "cannot" in line or "no " in line]
-    if result.returncode == 0:
+    lines = result.stdout.splitlines() or ["nothing was said"]
+    if result.returncode != 0 or lines[-1] == "yes":
         return None
-    return (lines or [f"status {result.returncode}"])[0].strip()
+    telling = [line for line in lines
+               if "error" in line or "cannot" in line or "no " in line]
+    return (telling or lines)[0].strip()
 
 
 def backends(stage, variant):
-    """The backends this build has, and whether it ought to have the ring."""
-    words = make(stage, variant, "backends").stdout.split()
+    """The backends this build has, and whether it ought to have the ring. None
+    if it does not say: nothing of it may be left out for that."""
+    result = make(stage, variant, "backends")
+    words = result.stdout.split()
+    has_io = os.path.exists(f"{ROOT}/{directory(stage)}/io_poll.c")
+    if result.returncode != 0 or has_io != ("poll" in words):
+        print(f"stage{stage}  {variant}: which backends it has is not known: "
+              f"FAILED\n{result.stdout}", flush=True)
+        return [], None
     has = [word for word in ("uring", "poll") if word in words]
     wants_ring = has and "portable" not in variant
     if wants_ring and platform.system() == "Linux" and "uring" not in has:
@@ -476,6 +485,8 @@ def spread(programs, ring_refused, total):
     """One program for each backend; those that cannot run count as skipped."""
     stage, variant = programs[0].stage, programs[0].variant
     names, why = backends(stage, variant)
+    if not names:
+        total.add(Count(failed=len(programs)))
     ready = []
     for backend in names:
         refusal = (why or ring_refused) if backend == "uring" else None

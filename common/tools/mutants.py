@@ -246,7 +246,10 @@ class Workshop:
         built = self.make(variant, "tests")
         if built.returncode != 0:
             stop(f"{self.original.name} does not build:\n{built.stdout}")
-        words = self.make(variant, "backends").stdout.split()
+        said = self.make(variant, "backends")
+        if said.returncode != 0:
+            stop(f"{self.original.name}: which backends has it?\n{said.stdout}")
+        words = said.stdout.split()
         ring = suite.io_uring_works()
         backends = [w for w in words if ring or w != "uring"] or [""]
         backends.sort(reverse=True)  # the ring first
@@ -443,9 +446,11 @@ def try_stage(options, stage):
 
 def tell(name, count):
     tried = count[NOTICED] + count[MISSED]
-    rate = 100 * count[NOTICED] / tried if tried else 100
+    rate = 100 * count[NOTICED] / tried if tried else 0  # that proves nothing
     fates = ", ".join(f"{count[fate]} {fate}" for fate in FATES)
-    print(f"{name}: {fates}: {rate:.1f} % noticed", flush=True)
+    print(f"{name}: {fates}: "
+          + (f"{rate:.1f} % noticed" if tried else "none could be tried"),
+          flush=True)
     return rate
 
 

@@ -121,8 +121,9 @@ def write_table(counts, old, reason):
 
 
 def compare(counts, table):
-    """Prints a line for each; how many have grown too much, or do not run
-    though every machine can: only a ring of io_uring may be forbidden."""
+    """Prints a line for each; how many have grown too much, are not in the
+    table, or do not run though every machine can: only a ring of io_uring may be
+    forbidden."""
     grown = 0
     for path in PATHS:
         number = counts[path.name]
@@ -131,6 +132,7 @@ def compare(counts, table):
             grown += path.environment.get("MINI_IO") != "uring"
             print(f"{path.name:42} not counted: it does not run here")
         elif before is None:
+            grown += 1
             print(f"{path.name:42} {number:8.1f} is not in the table")
         else:
             change = number / before - 1
@@ -169,7 +171,7 @@ def main():
         print(f"written: {TABLE_NAME}")
         return 0
     if grown:
-        print(f"bench: {grown} of the hot paths do not run, or take over "
+        print(f"bench: {grown} of the hot paths do not run, are new, or take over "
               f"{GROWTH:.0%} more instructions than the table says: make them "
               "cheaper, or, if that is worth it, put the new counts and the "
               f"reason into the table: make bench-instructions WHY='...' ({TABLE_NAME})",

@@ -345,6 +345,8 @@ Path = namedtuple("Path", "name program arguments environment", defaults=({},))
 PATHS = [
     Path("yield, 1 task", "tasks_mini", ["yield", "1"]),
     Path("yield, 100 tasks", "tasks_mini", ["yield", "100"]),
+    Path("yield, 1 task among 1,000,000 that wait", "tasks_mini",
+         ["among", "1000000"]),
     Path("spawn, run, join, 1 at a time", "tasks_mini", ["spawn", "1"]),
     Path("spawn, run, join, 1,000 at a time", "tasks_mini", ["spawn", "1000"]),
     Path("timer insert, cancel", "timers_mini", ["cancel", "1000"]),

@@ -51,6 +51,23 @@ static MINI_POLL(yield) {
     MINI_END(0);
 }
 
+/* ---- yield, while the others wait ---- */
+
+static MINI_POLL(idle) {
+    return cx.cancel ? mini_ready(future, 0) : MINI_PENDING;
+}
+
+static MINI_POLL(among) {
+    struct program *self = MINI_SELF(struct program);
+    MINI_BEGIN;
+    for (unsigned i = 1; i < count; i++) MINI_SPAWN(struct yielder, idle);
+    count = 1;
+    per_slice = 200000;
+    self->tasks[0] = MINI_SPAWN(struct yielder, lead);
+    MINI_AWAIT(mini_join(&self->join, self->tasks[0]));
+    MINI_END(0);
+}
+
 /* ---- spawn ---- */
 
 struct child {
@@ -86,9 +103,12 @@ int main(int argc, char **argv) {
     struct mini_task **tasks = calloc(count, sizeof *tasks);
     if (!tasks) return 1;
     bench_init(&bench, CLOCK_THREAD_CPUTIME_ID);
-    struct mini_future *main = bench_case(argc, argv, "spawn")
-        ? MINI_CALL(struct program, &program, spawn, .tasks = tasks)
-        : MINI_CALL(struct program, &program, yield, .tasks = tasks);
+    struct mini_future *main =
+        MINI_CALL(struct program, &program, yield, .tasks = tasks);
+    if (bench_case(argc, argv, "spawn"))
+        main = MINI_CALL(struct program, &program, spawn, .tasks = tasks);
+    if (bench_case(argc, argv, "among"))
+        main = MINI_CALL(struct program, &program, among, .tasks = tasks);
     if (mini_run(main, NULL) < 0) return 1;
     bench_print(&bench);
     return 0;

@@ -9,11 +9,13 @@
 With AddressSanitizer and UBSan. Starts from the inputs in corpus/, which are
 read only, and from what earlier runs have found, in build/found/. An input that
 fails is left in build/, to be given as FILE. Where clang has no libFuzzer, gcc
-builds what replays corpus/: each input, and many of its beginnings. Debian has
-it in libclang-rt-14-dev.
+builds what replays corpus/: each input, and many of its beginnings; that is no
+fuzzing, so the last line begins with "skipped". Debian has libFuzzer in
+libclang-rt-14-dev.
 
 One line while it runs, on a terminal; the last line says what was done. The
-exit status is 0 if nothing failed, 1 if something did.
+exit status is 0 if nothing failed, 1 if something did, or if no input was
+tried.
 """
 
 import argparse
@@ -125,14 +127,20 @@ def main():
         print(f"fuzz: {len(options.files)} inputs: "
               + ("FAILED" if done.returncode else "ok"))
         return 1 if done.returncode else 0
+    corpus = sorted(glob.glob(f"{HERE}/corpus/*"))
+    if not corpus:
+        sys.exit("fuzz: FAILED: there is nothing in corpus/")
     if options.replay or not fuzzer:
         program = program if not fuzzer else build(False)
-        done = replay(program, sorted(glob.glob(f"{HERE}/corpus/*")))
-        why = "" if options.replay else "; no clang with libFuzzer here"
+        done = replay(program, corpus)
+        what = f"{done.stdout.strip()} replayed, without a fault"
         print("fuzz: FAILED" if done.returncode else
-              f"fuzz: {done.stdout.strip()} replayed, without a fault{why}")
+              f"fuzz: {what}" if options.replay else
+              f"skipped: no clang with libFuzzer here; only {what}")
         return 1 if done.returncode else 0
     status, inputs, edges = fuzz(program, options.seconds, options.seed)
+    if not status and inputs <= len(corpus):
+        sys.exit(f"fuzz: FAILED: {inputs} inputs, none that is new")
     if status:
         print(f"fuzz: FAILED with seed {options.seed}; the input is in "
               f"{os.path.relpath(BUILD, os.getcwd())}/")

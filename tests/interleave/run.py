@@ -417,6 +417,8 @@ def try_part(part, options, folder):
         names = [n for n in names if n not in SLOW]
     if options.only:
         names = [n for n in names if n in options.only.split(",")]
+    if not names and not options.only:
+        raise Trouble(f"{part.scenarios} has no scenario")
     workshop = Workshop(part, folder)
     for scenario in names:
         status, printed = run(workshop.original / "interleave", [scenario])
@@ -484,6 +486,10 @@ def main():
         return 0
     if options.weak:
         return try_one(parts, options.weak)
+    unknown = set((options.only or "").split(",")) - {""} - {
+        name for part in parts for name in part.names()}
+    if unknown:
+        raise Trouble(f"no scenario {', '.join(sorted(unknown))}; see --list")
     with tempfile.TemporaryDirectory() as folder:
         good = all([try_part(part, options, folder) for part in parts])
     print("all is as it should be" if good else "NOT all is as it should be")

@@ -22,7 +22,9 @@ static MINI_POLL(trial) {
     struct trial *self = MINI_SELF(struct trial);
     MINI_BEGIN;
     sim_is_calm = false;
+    sim_owner = SIM_RUN;
     MINI_AWAIT(self->main);
+    sim_owner = SIM_SOMEBODY;
     MINI_END(MINI_RESULT);
 }
 
@@ -35,7 +37,9 @@ long sim_run(struct mini_future *main) {
     sim_options.spin = sim_chance(4) ? sim_random(10000) : 0;
 #endif
     sim_is_calm = !sim_chance(8);
+    sim_owner = SIM_SOMEBODY;
     long result = mini_run(&frame.future, &sim_options);
+    sim_owner = SIM_NOBODY;
     if (!frame.future.resume)
         SIM_CHECK(result < 0 && !sim_is_calm, "no start: %ld", result);
     else

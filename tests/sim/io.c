@@ -26,6 +26,19 @@ static bool is_broken(long result) {
             result == -ECONNREFUSED || result == -ENOTCONN);
 }
 
+/* When a shard has ended, each of its buffers is free or lent to the kernel;
+ * what is not was leased and never given back. */
+void __real_mini_buffers_destroy(struct mini_io_shard *io);
+void __wrap_mini_buffers_destroy(struct mini_io_shard *io);
+void __wrap_mini_buffers_destroy(struct mini_io_shard *io) {
+    const struct mini_buffers *buffers = io->buffers;
+    unsigned out = buffers ? buffers->used - buffers->lent : 0;
+    const struct mini_buffer *free = buffers ? buffers->free : NULL;
+    for (; free; free = free->next) out--;
+    SIM_CHECK(out == 0, "%u leases were not given back", out);
+    __real_mini_buffers_destroy(io);
+}
+
 /* ---- the server's side of a connection ---- */
 
 struct conn {
@@ -284,7 +297,7 @@ struct job {
 
 static long blocks(void *arg) {
     struct job *self = arg;
-    sim_wait("what blocks", NULL, NULL, sim_random(300000));
+    if (sim_chance(2)) sim_wait("what blocks", NULL, NULL, sim_random(300000));
     return 100 + ++self->ran;
 }
 
@@ -305,6 +318,7 @@ static MINI_POLL(job) {
 
 struct jobs {
     struct mini_future future;
+    unsigned count;
     struct job jobs[12];
     struct mini_future *all[12];
     struct mini_select select;
@@ -313,19 +327,19 @@ struct jobs {
 static MINI_POLL(jobs) {
     struct jobs *self = MINI_SELF(struct jobs);
     MINI_BEGIN;
-    for (unsigned i = 0; i < 12; i++) {
+    for (unsigned i = 0; i < self->count; i++) {
         struct job *one = &self->jobs[i];
         (void)MINI_CALL(struct job, one, job);
         self->all[i] = mini_spawn_on(
             &one->remote, sim_random(mini_shard_count()), &one->future);
     }
-    MINI_AWAIT(mini_join_all(&self->select, self->all, 12));
+    MINI_AWAIT(mini_join_all(&self->select, self->all, self->count));
     MINI_END(15 + MINI_RESULT);
 }
 
 static void offload(void) {
     struct jobs *main = malloc(sizeof *main);
-    (void)MINI_CALL(struct jobs, main, jobs);
+    (void)MINI_CALL(struct jobs, main, jobs, .count = 1 + sim_random(12));
     long result = sim_run(&main->future);
     SIM_CHECK(result == 15 || result == -ENXIO, "main gives %ld", result);
     free(main);
@@ -340,8 +354,10 @@ static void terminate(void) {
     uint64_t start = sim_now;
     is_terminated = true;
     sim_options.drain = 1 + sim_random(5000000);
-    sim_signal_after(SIGTERM, sim_random(1000000));
+    sim_signal_after(sim_chance(4) ? SIGHUP : SIGTERM, sim_random(1000000));
     if (sim_chance(2)) sim_signal_after(SIGUSR1, sim_random(1000000));
+    if (sim_chance(2)) /* the second; on a real machine it would be the end */
+        sim_signal_after(sim_chance(2) ? SIGINT : SIGTERM, sim_random(2000000));
     run_echo();
     SIM_CHECK(sim_now - start < MINI_SECOND, "the drain took too long");
 }

@@ -49,7 +49,8 @@ static bool tracing, in_handler;
 static const char *workload;
 uint64_t sim_now;
 bool sim_is_calm;
-unsigned sim_killed, sim_faults;
+unsigned sim_faults;
+enum sim_owner sim_owner;
 
 /* How mean this seed is. */
 static struct {
@@ -146,6 +147,8 @@ static void crashed(int signal) {
 /* ---- signals ---- */
 
 static struct sigaction actions[65], first_actions[65];
+static unsigned killed; /* by signals whose action was to end the process */
+static bool is_ending; /* a SIGINT or SIGTERM was caught: the next one kills */
 static struct {
     int signal; /* 0: none */
     uint64_t at;
@@ -161,7 +164,7 @@ int __wrap_sigaction(
 int __wrap_raise(int signal) {
     sim_trace("signal %d", signal);
     if (actions[signal].sa_handler == SIG_DFL)
-        sim_killed++;
+        killed++;
     else
         actions[signal].sa_handler(signal);
     return 0;
@@ -174,6 +177,17 @@ void sim_signal_after(int signal, uint64_t ns) {
     coming[i].at = sim_now + ns;
 }
 
+static void judge(int signal, enum sim_owner before, bool has_killed) {
+    bool deadly = signal == SIGINT || signal == SIGTERM, kills = has_killed;
+    if (deadly && is_ending)
+        kills = true;
+    else if (before == sim_owner && before != SIM_SOMEBODY)
+        kills = before == SIM_NOBODY;
+    SIM_CHECK(has_killed == kills, "signal %d %s", signal,
+        kills ? "does not kill" : "kills in the middle of a run");
+    is_ending |= deadly && !has_killed;
+}
+
 /* On the thread that runs, or sleeps; not in a handler, which blocks all. */
 static void take_signals(void) {
     for (int i = 0; i < SIGNALS && !in_handler; i++) {
@@ -182,9 +196,12 @@ static void take_signals(void) {
         bool asleep = current->asleep;
         coming[i].signal = 0;
         current->asleep = false;
+        enum sim_owner owner = sim_owner;
+        unsigned before = killed;
         in_handler = true;
         __wrap_raise(signal);
         in_handler = false;
+        judge(signal, owner, killed > before);
         current->asleep = asleep;
     }
 }
@@ -196,11 +213,17 @@ static void publish_one(struct fiber *f) {
     memmove(f->weak, f->weak + 1, --f->weak_count * sizeof *f->weak);
 }
 
-void sim_drain(const volatile void *address) {
-    bool found = !address;
-    for (unsigned i = 0; i < current->weak_count && !found; i++)
-        found = current->weak[i].address == address;
-    while (found && current->weak_count > 0) publish_one(current);
+void sim_drain(void) {
+    while (current->weak_count > 0) publish_one(current);
+}
+
+/* As a store buffer does it: the youngest one is passed on to the load, and
+ * still no other thread sees it. */
+void sim_load(const volatile void *address, void *value, size_t size) {
+    unsigned i = current->weak_count;
+    while (i > 0 && current->weak[i - 1].address != address) i--;
+    memcpy(value, i > 0 ? &current->weak[i - 1].value : (const void *)address,
+        size);
 }
 
 void sim_store(volatile void *address, const void *value, size_t size) {
@@ -209,7 +232,7 @@ void sim_store(volatile void *address, const void *value, size_t size) {
     current->weak[last].address = address;
     current->weak[last].size = size;
     memcpy(&current->weak[last].value, value, size);
-    if (mean.weak == 0 || !sim_chance(mean.weak)) sim_drain(NULL);
+    if (mean.weak == 0 || !sim_chance(mean.weak)) sim_drain();
 }
 
 static void go_to(struct fiber *next) {
@@ -257,7 +280,7 @@ static void schedule(void) {
 
 void sim_wait(const char *what, bool (*ready)(void *), void *arg, uint64_t ns) {
     current->at = what;
-    sim_drain(NULL);
+    sim_drain();
     current->ready = ready;
     current->ready_arg = arg;
     current->until = ns > UINT64_MAX - sim_now ? UINT64_MAX : sim_now + ns;
@@ -283,7 +306,7 @@ void sim_point(const char *what) {
 
 static void begin_fiber(void) {
     current->run(current->arg);
-    sim_drain(NULL);
+    sim_drain();
     current->ended = true;
     for (;;) schedule();
 }
@@ -309,7 +332,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
     void *(*run)(void *), void *arg) {
     (void)attributes;
     if (sim_fault("no thread: EAGAIN")) return EAGAIN;
-    sim_drain(NULL); /* the new thread sees all of it */
+    sim_drain(); /* the new thread sees all of it */
     static const char *const names[] = {"thread 1", "thread 2", "thread 3",
         "thread 4", "thread 5", "thread 6", "thread 7", "thread 8"};
     *thread = (pthread_t)sim_go(names[threads++ % 8], false, run, arg);
@@ -372,9 +395,10 @@ static void run_seed(uint64_t number) {
     alarm(60); /* a loop without a step */
     state = seed = number;
     next_random();
-    steps = sim_now = sim_killed = sim_faults = 0;
+    steps = sim_now = killed = sim_faults = 0;
+    sim_owner = SIM_NOBODY;
     threads = 0;
-    in_handler = sim_is_calm = false;
+    in_handler = is_ending = sim_is_calm = false;
     memset(coming, 0, sizeof coming);
     memset(actions, 0, sizeof actions);
     for (int i = 1; i < FIBERS; i++) fibers[i].name = NULL;
@@ -405,8 +429,9 @@ int main(int argc, char **argv) {
     if (!tracing) run_seed(seed);
     SIM_CHECK(state == last, "it was not the same twice");
     printf("stage %02d: %llu seeds from %llu passed: %llu steps, %.0f seeds a "
-           "minute of CPU time\n",
+           "minute of CPU time%s\n",
         STAGE, (unsigned long long)count, (unsigned long long)first,
-        (unsigned long long)total, (double)count / minutes);
+        (unsigned long long)total, (double)count / minutes,
+        STAGE < 5 || SIM_URING ? "" : "; no liburing 2.3 here: poll(2) alone");
     return 0;
 }

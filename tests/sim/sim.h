@@ -54,10 +54,12 @@ void sim_point(const char *what);
 void sim_wait(const char *what, bool (*ready)(void *), void *arg, uint64_t ns);
 /** Starts a thread; one of the hardware's need not end. */
 int sim_go(const char *name, bool hardware, void *(*run)(void *), void *arg);
-/** Delivers SIGNAL after NS ns, on whatever thread runs then. */
+/** Delivers SIGNAL after NS ns, on whatever thread runs then. Fails if it would
+ * end the process and should not, or the other way. */
 void sim_signal_after(int signal, uint64_t ns);
-/** Signals delivered so far whose action was to end the process. */
-extern unsigned sim_killed;
+/** Whose the signals are: nobody's, so they kill; a run's that begins or ends,
+ * so they may; a run's, so only a second SIGINT or SIGTERM kills. */
+extern enum sim_owner { SIM_NOBODY, SIM_SOMEBODY, SIM_RUN } sim_owner;
 
 /* ---- the verdict ---- */
 

@@ -12,9 +12,11 @@
 
 /** A step: others may run now. WHAT is for the trace. */
 void sim_point(const char *what);
-/** Before a load of ADDRESS, or, NULL, before a seq_cst store: what this thread
- * has stored there, or anywhere, becomes visible. */
-void sim_drain(const volatile void *address);
+/** Before a seq_cst store: what this thread has stored becomes visible. */
+void sim_drain(void);
+/** A load of SIZE bytes into VALUE: what this thread has stored there last, even
+ * if no other sees that yet. */
+void sim_load(const volatile void *address, void *value, size_t size);
 /** A weak store of SIZE bytes: visible now, or later. */
 void sim_store(volatile void *address, const void *value, size_t size);
 /** Whether a weak compare-exchange fails for no reason. */
@@ -35,7 +37,12 @@ bool sim_spurious(void);
 
 #define atomic_init(p, v) ((void)(*(p) = (v))) /* nobody else has it yet */
 #define atomic_load_explicit(p, order) \
-    (sim_point("load " #p), sim_drain(p), *(p))
+    __extension__({ \
+        __typeof__((void)0, *(p)) sim_loaded_; \
+        sim_point("load " #p); \
+        sim_load(p, &sim_loaded_, sizeof sim_loaded_); \
+        sim_loaded_; \
+    })
 #define atomic_load(p) atomic_load_explicit(p, memory_order_seq_cst)
 #define atomic_store_explicit(p, v, order) \
     __extension__({ \
@@ -43,7 +50,7 @@ bool sim_spurious(void);
         __typeof__(p) sim_to_ = (p); \
         sim_point("store " #p " = " #v); \
         if ((order) == memory_order_seq_cst) \
-            sim_drain(NULL), *sim_to_ = sim_value_; \
+            sim_drain(), *sim_to_ = sim_value_; \
         else \
             sim_store(sim_to_, &sim_value_, sizeof *sim_to_); \
     })
@@ -52,7 +59,7 @@ bool sim_spurious(void);
     __extension__({ \
         __typeof__(p) sim_p_ = (p); \
         sim_point(what " " #p); \
-        sim_drain(NULL); \
+        sim_drain(); \
         __typeof__((void)0, *sim_p_) sim_old_ = *sim_p_; \
         change; \
         sim_old_; \
@@ -68,7 +75,7 @@ bool sim_spurious(void);
         __typeof__(p) sim_p_ = (p); \
         __typeof__(e) sim_e_ = (e); \
         sim_point("compare and exchange " #p); \
-        sim_drain(NULL); \
+        sim_drain(); \
         bool sim_same_ = *sim_p_ == *sim_e_; \
         if (sim_same_) \
             *sim_p_ = (v); \
@@ -77,5 +84,5 @@ bool sim_spurious(void);
         sim_same_; \
     })
 #define atomic_compare_exchange_weak(p, e, v) \
-    (sim_spurious() ? (*(e) = *(p), false) \
+    (sim_spurious() ? (*(e) = atomic_load(p), false) \
                     : atomic_compare_exchange_strong(p, e, v))
