@@ -3776,6 +3776,34 @@ static void g5_7_a_server_that_never_began_leaves_no_listener(void **state) {
     if (shared >= 0) close(shared);
 }
 
+/* Where standard input is closed the first listener is descriptor 0: it is one
+ * like any other, and goes like any other. */
+static mini_poll server_on_0(
+    struct mini_future *future, struct mini_context cx) {
+    static struct mini_server server;
+    struct mini_server_options options = {
+        .frame = sizeof(struct session), .serve = serve};
+    struct mini_context cancel = {cx.task, true};
+    int input = dup(STDIN_FILENO); /* -1: it is closed */
+
+    close(STDIN_FILENO);
+    NOTE(mini_server_open(&server, &options));
+    NOTE(mini_port_of(STDIN_FILENO) == (int)server.port);
+    NOTE(mini_serve(&server)->poll(&server.future, cancel));
+    NOTE(fcntl(STDIN_FILENO, F_GETFD));
+    if (input >= 0) dup2(input, STDIN_FILENO);
+    if (input >= 0) close(input);
+    return mini_ready(future, 0);
+}
+
+static void g5_1_a_server_listens_on_descriptor_0_as_well(void **state) {
+    struct mini_future main = MINI_FUTURE(server_on_0, "server_on_0");
+
+    (void)state;
+    check_equal(run(&main, real_clock(1)), 0);
+    assert_notes(0, 1, MINI_READY, -1);
+}
+
 /* ---- the end of a server ------------------------------------------------ */
 
 struct farewell {
@@ -11061,6 +11089,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_5_an_error_that_does_not_pass_ends_the_server),
     cmocka_unit_test(g5_5_the_first_listeners_end_is_the_servers),
     cmocka_unit_test(g5_7_a_server_that_never_began_leaves_no_listener),
+    cmocka_unit_test(g5_1_a_server_listens_on_descriptor_0_as_well),
     cmocka_unit_test(g5_5_accept_without_descriptors_is_emfile_and_goes_on),
     cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
     cmocka_unit_test(g5_5_a_server_that_waits_for_descriptors_is_cancelled),
