@@ -19,7 +19,8 @@ void mini_wheel_init(struct mini_wheel *wheel) {
 
 /* The first slot that has timers, and in *TICK where it begins; NULL if there
  * is none. Clears the bits of slots that it finds empty on the way. */
-static struct mini_list *first_slot(struct mini_wheel *wheel, uint64_t *tick) {
+static inline struct mini_list *first_slot(
+    struct mini_wheel *wheel, uint64_t *tick) {
     for (int level = 0; level < MINI_WHEEL_LEVELS; level++)
         while (wheel->occupied[level]) {
             int shift = level * DIGIT;
@@ -39,10 +40,12 @@ uint64_t mini_wheel_next(struct mini_wheel *wheel) {
     return tick;
 }
 
-/* Moves all timers of SLOT, to which the wheel has come, to lower levels. */
+/* Moves all timers of SLOT, the first that has any, to lower levels. */
 static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
+    size_t level = (size_t)(slot - wheel->slots[0]) / MINI_WHEEL_SLOTS;
     struct mini_list *link = slot->next;
     mini_list_init(slot);
+    wheel->occupied[level] &= wheel->occupied[level] - 1;
     while (link != slot) {
         struct mini_timer *timer =
             MINI_CONTAINER(link, struct mini_timer, link);
@@ -51,22 +54,15 @@ static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
     }
 }
 
-struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick) {
-    for (;;) {
-        struct mini_list *slot =
-            &wheel->slots[0][wheel->tick % MINI_WHEEL_SLOTS];
-        uint64_t next = wheel->tick;
-        if (mini_list_empty(slot)) slot = first_slot(wheel, &next);
-        if (!slot || next > tick) break;
+struct mini_list *mini_wheel_advance(struct mini_wheel *wheel, uint64_t tick) {
+    uint64_t next;
+    struct mini_list *slot;
+    wheel->occupied[0] &= ~(UINT64_C(1) << wheel->tick % MINI_WHEEL_SLOTS);
+    while ((slot = first_slot(wheel, &next)) && next <= tick) {
         wheel->tick = next;
-        if (slot < wheel->slots[1]) { /* level 0: it is due */
-            struct mini_timer *timer =
-                MINI_CONTAINER(slot->next, struct mini_timer, link);
-            mini_wheel_cancel(wheel, timer);
-            return timer;
-        }
+        if (slot < wheel->slots[1]) return slot; /* level 0: it is due */
         cascade(wheel, slot);
     }
-    if (tick > wheel->tick) wheel->tick = tick;
+    wheel->tick = tick;
     return NULL;
 }

@@ -115,8 +115,13 @@ struct mini_task *mini_spawn_periodic(
 
 /** Starts TIMER, which is in no wheel: it wakes TIMER->task (if not NULL) at
  * DEADLINE, ns on the clock of mini_now. mini_wheel_cancel stops it. */
-void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
-    uint64_t deadline);
+static inline void mini_timer_start(struct mini_executor *executor,
+    struct mini_timer *timer, uint64_t deadline) {
+    uint64_t up =
+        deadline + (UINT64_C(1) << MINI_TICK_BITS) - 1; /* never early */
+    timer->tick = up < deadline ? MINI_TICK_MAX : up >> MINI_TICK_BITS;
+    mini_wheel_insert(&executor->wheel, timer);
+}
 
 /** For a row's `wait`: how many ns from now until UNTIL; MINI_FOREVER if UNTIL
  * is MINI_SOMEDAY. A virtual clock jumps to UNTIL, so that 0 is left. */

@@ -61,14 +61,6 @@ const struct mini_poller mini_timer_poller = {
 
 /* ---- futures ---- */
 
-void mini_timer_start(struct mini_executor *executor, struct mini_timer *timer,
-    uint64_t deadline) {
-    uint64_t up =
-        deadline + (UINT64_C(1) << MINI_TICK_BITS) - 1; /* never early */
-    timer->tick = up < deadline ? MINI_TICK_MAX : up >> MINI_TICK_BITS;
-    mini_wheel_insert(&executor->wheel, timer);
-}
-
 uint64_t mini_from_now(uint64_t ns) {
     uint64_t now = read_clock(mini_self);
     return ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
