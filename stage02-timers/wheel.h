@@ -54,8 +54,9 @@ struct mini_wheel {
 /** Makes WHEEL an empty one that stands at tick 0. */
 void mini_wheel_init(struct mini_wheel *wheel);
 
-/** For wheel.[ch] only: puts TIMER, which is counted already, into its slot. */
-static inline void mini_wheel_put(
+/** Inserts TIMER, which is in no wheel: due at TIMER->tick, or at once if the
+ * wheel is past that. */
+static inline void mini_wheel_insert(
     struct mini_wheel *wheel, struct mini_timer *timer) {
     uint64_t tick = timer->tick < wheel->tick ? wheel->tick : timer->tick;
     uint64_t differs = (tick ^ wheel->tick) | 1; /* clz of 0 is undefined */
@@ -64,13 +65,6 @@ static inline void mini_wheel_put(
     uint64_t slot = (tick >> (level * MINI_WHEEL_DIGIT)) % MINI_WHEEL_SLOTS;
     mini_list_push(&wheel->slots[level][slot], &timer->link);
     wheel->occupied[level] |= UINT64_C(1) << slot;
-}
-
-/** Inserts TIMER, which is in no wheel: due at TIMER->tick, or at once if the
- * wheel is past that. */
-static inline void mini_wheel_insert(
-    struct mini_wheel *wheel, struct mini_timer *timer) {
-    mini_wheel_put(wheel, timer);
     wheel->count++;
 }
 

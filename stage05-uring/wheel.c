@@ -50,7 +50,8 @@ static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
         struct mini_timer *timer =
             MINI_CONTAINER(link, struct mini_timer, link);
         link = link->next;
-        mini_wheel_put(wheel, timer);
+        wheel->count--; /* it is counted again */
+        mini_wheel_insert(wheel, timer);
     }
 }
 
