@@ -144,14 +144,14 @@ static void stop(struct mini_executor *executor) {
 }
 
 /* If nothing is runnable, the wait that follows submits and completes in one
- * system call, so this does not. But while messages keep coming there is no
- * wait: so it does in every 16th turn. */
+ * system call, so this does not; but no wait follows in a shard that spins. And
+ * while messages keep coming there is none: so it does in every 16th turn. */
 static unsigned turn(struct mini_executor *executor) {
     unsigned work = 0;
     if (executor->io->helper_count) work += mini_offload_turn(executor->io);
     if (executor->io->buffers) work += mini_buffers_lend(executor->io);
     if (!executor->first && !executor->options.virtual_clock &&
-        !executor->io->spins && ++executor->io->skipped % 16 != 0)
+        !executor->options.spin && ++executor->io->skipped % 16 != 0)
         return work;
     return work + executor->io->backend->turn(executor->io, 0);
 }
@@ -164,10 +164,8 @@ static uint64_t spin(struct mini_executor *executor, uint64_t until) {
         return until;
     uint64_t end = mini_from_now(executor->options.spin), now = mini_now();
     unsigned work = 0;
-    executor->io->spins = true;
     for (; now < end && now < until && work == 0; now = mini_clock())
         work = mini_turn(executor);
-    executor->io->spins = false;
     return work > 0 ? 0 : until;
 }
 

@@ -165,7 +165,6 @@ struct mini_io_shard {
     struct mini_executor *executor; /**< whose I/O it is */
     struct mini_io bell; /**< watches the doorbell while the shard sleeps */
     unsigned features; /**< of enum mini_io_feature */
-    bool spins; /**< looks for completions although it could sleep */
     unsigned skipped; /**< turns in a row in which it did not look for any */
     struct mini_list jobs; /**< operations that wait for a helper thread */
     struct mini_helper *helpers[MINI_HELPERS]; /**< those started so far */
