@@ -40,16 +40,21 @@ uint64_t mini_wheel_next(struct mini_wheel *wheel) {
     return tick;
 }
 
-/* Moves all timers of SLOT, the first that has any, to lower levels. */
+/* Moves all timers of SLOT, the first that has any, to lower levels. They lie
+ * anywhere in memory, and only a timer that has come from there says where the
+ * next one is. So AHEAD goes to meet LINK from the other end: two timers come
+ * at a time. Past the middle it finds what LINK has just moved. */
 static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
     size_t level = (size_t)(slot - wheel->slots[0]) / MINI_WHEEL_SLOTS;
-    struct mini_list *link = slot->next;
+    struct mini_list *link = slot->next, *ahead = slot->prev;
     mini_list_init(slot);
     wheel->occupied[level] &= wheel->occupied[level] - 1;
     while (link != slot) {
         struct mini_timer *timer =
             MINI_CONTAINER(link, struct mini_timer, link);
         link = link->next;
+        ahead = ahead->prev;
+        __builtin_prefetch(ahead);
         wheel->count--; /* it is counted again */
         mini_wheel_insert(wheel, timer);
     }
