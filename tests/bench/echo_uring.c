@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The limit of an echo server.
  *     echo_uring           sleeps until something comes
- *     echo_uring spin      looks for it all the time */
+ *     echo_uring spin      looks for it all the time
+ *     echo_uring pair      sleeps, on two threads */
 #include "uring_server.h"
 
 static const char *answer(unsigned fd, char *data, unsigned *length) {
@@ -11,5 +12,6 @@ static const char *answer(unsigned fd, char *data, unsigned *length) {
 }
 
 int main(int argc, char **argv) {
-    serve(argc > 1 && strcmp(argv[1], "spin") == 0);
+    spins = bench_case(argc, argv, "spin");
+    serve(bench_case(argc, argv, "pair") ? 2 : 1);
 }

@@ -34,5 +34,5 @@ int main(void) {
     for (unsigned i = 0; i < MOST; i++)
         memcpy(
             answer_bytes + i * (sizeof ANSWER - 1), ANSWER, sizeof ANSWER - 1);
-    serve(false);
+    serve(1);
 }

@@ -119,6 +119,20 @@ def servers(*load, value):
     )
 
 
+def pairs(connections):
+    """Our echo server and the limit on both CPUs, one of which is the load
+    generator's, and our server with 50 connections on the other CPU alone."""
+    def server(program, *arguments, connections=connections, wide=True):
+        return Server(program, arguments, "load",
+                      ["echo", str(connections), "700"], "cpu", wide)
+    return (
+        server("echo", "--port", "0", "--shards", "2"),
+        {"io_uring loop": server("echo_uring", "pair")},
+        {"one shard": server("echo", "--port", "0", "--shards", "1",
+                             connections=50, wide=False)},
+    )
+
+
 def web_servers(*load):
     """Our web server, the limit and nginx, under the same load."""
     def server(program, *arguments):
@@ -217,14 +231,10 @@ def rows():
             [Goal("limit", 1.03), Goal("peer", 1.0)] if n <= 500 else [],
             cpus=2, seldom=("epoll loop", "libuv", "Asio") if n > 500 else (),
         )
-    def shards(n, connections):
-        return Server("echo", ["--port", "0", "--shards", n], "load",
-                      ["echo", connections, "700"], "cpu", wide=True)
-    for connections, what in (("50", "50 connections"),
-                              ("100", "50 connections a shard")):
+    for connections, what in ((50, "50 connections"),
+                              (100, "50 connections a shard")):
         yield Row(f"TCP echo, {what}, two shards, CPU a request", "ns",
-                  shards("2", connections), {"one shard": shards("1", "50")},
-                  goals=[Goal("limit", 1.05)], cpus=2)
+                  *pairs(connections), [Goal("peer", 1.05)], cpus=2)
     yield Row(
         "TCP echo, 1 connection, half of all within", "us",
         *servers("echo", 1, 700, value="p50"), [Goal("limit", 1.03)], cpus=2,
@@ -333,6 +343,10 @@ GROWTH = [
            "timer insert, expire, 1,000,000 pending", 1.1),
     Growth("TCP echo, 50 connections, CPU a request",
            "TCP echo, 10,000 connections, CPU a request", 1.1),
+    Growth("TCP echo, 50 connections, CPU a request",
+           "TCP echo, 50 connections, two shards, CPU a request", 1.05),
+    Growth("TCP echo, 50 connections, CPU a request",
+           "TCP echo, 50 connections a shard, two shards, CPU a request", 1.05),
     Growth("spawn, sleep, end, 1,000 at a time",
            "spawn, sleep, end, 1,000,000 at a time", None),
 ]

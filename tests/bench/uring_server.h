@@ -5,23 +5,25 @@
  * and one system call a turn. Or, told to spin, one as soon as there is
  * something to be done.
  *
+ * With two threads each has all of this for itself; the first one accepts, and
+ * hands every other connection to the second.
+ *
  * A program defines, before it includes this:
  *     answer(fd, data, &length)    what to send for LENGTH bytes that have come:
  *                                  DATA itself, or what always stays; 0 bytes is
  *                                  nothing */
 #pragma once
 
+#include "bench.h"
 #include "listener.h"
 
 #include <liburing.h>
-#include <stdbool.h>
-#include <stdint.h>
 
 #define ENTRIES 1024
 #define BUFFERS 2048
 #define FILES 16384
 
-enum kind { ACCEPT, RECEIVE, SEND, CLOSE };
+enum kind { ACCEPT, HAND_OVER, TAKE_OVER, RECEIVE, SEND, CLOSE };
 
 /* What a completion belongs to, in its 64 bits. */
 union tag {
@@ -37,11 +39,15 @@ union tag {
 
 static const char *answer(unsigned fd, char *data, unsigned *length);
 
-static struct io_uring ring;
-static struct io_uring_buf_ring *buffers;
-static char memory[BUFFERS][BUFFER];
-static const char *answers[BUFFERS]; /* to what came in each */
-static unsigned lengths[BUFFERS];
+static _Thread_local struct io_uring ring;
+static _Thread_local struct io_uring_buf_ring *buffers;
+static _Thread_local char (*memory)[BUFFER];
+static _Thread_local const char *answers[BUFFERS]; /* to what came in each */
+static _Thread_local unsigned lengths[BUFFERS];
+
+static int second = -1; /* the second thread's ring */
+static bool spins;
+static pthread_barrier_t both;
 
 static struct io_uring_sqe *get_sqe(void) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
@@ -87,6 +93,22 @@ static void start_close(unsigned fd) {
     sqe->user_data = (union tag){.is = {.kind = CLOSE}}.bits;
 }
 
+static void accepted(unsigned fd) {
+    static unsigned count;
+    if (second < 0 || count++ % 2 == 0) {
+        start_receive(fd);
+        return;
+    }
+    struct io_uring_sqe *sqe = get_sqe();
+    io_uring_prep_msg_ring(
+        sqe, second, 0, (union tag){.is = {.kind = TAKE_OVER}}.bits, 0);
+    sqe->addr = IORING_MSG_SEND_FD;
+    sqe->addr3 = fd;
+    sqe->file_index = IORING_FILE_INDEX_ALLOC;
+    sqe->user_data =
+        (union tag){.is = {.kind = HAND_OVER, .fd = (uint16_t)fd}}.bits;
+}
+
 static void received(struct io_uring_cqe *cqe, union tag tag) {
     if (cqe->res > 0) {
         unsigned buffer = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
@@ -124,7 +146,8 @@ static void init(void) {
     struct io_uring_buf_reg reg = {.ring_entries = BUFFERS};
     size_t bytes = BUFFERS * sizeof(struct io_uring_buf);
     buffers = aligned_alloc((size_t)sysconf(_SC_PAGESIZE), bytes);
-    if (!buffers) exit(1);
+    memory = malloc(BUFFERS * sizeof *memory);
+    if (!buffers || !memory) exit(1);
     reg.ring_addr = (uintptr_t)buffers;
     if (io_uring_queue_init_params(ENTRIES, &ring, &params) < 0 ||
         io_uring_register_files_sparse(&ring, FILES) < 0 ||
@@ -134,7 +157,8 @@ static void init(void) {
     }
     io_uring_register_ring_fd(&ring);
     io_uring_buf_ring_init(buffers);
-    memset(memory, 0, sizeof memory); /* all there before it is counted */
+    memset(memory, 0,
+        BUFFERS * sizeof *memory); /* all there before it is counted */
     for (unsigned i = 0; i < BUFFERS; i++) give_back(i);
 }
 
@@ -145,13 +169,16 @@ static void complete(struct io_uring_cqe *cqe, int listener) {
     else if (tag.is.kind == SEND)
         sent(cqe, tag);
     else if (tag.is.kind == ACCEPT) {
-        if (cqe->res >= 0) start_receive((unsigned)cqe->res);
+        if (cqe->res >= 0) accepted((unsigned)cqe->res);
         if (!(cqe->flags & IORING_CQE_F_MORE)) start_accept(listener);
-    }
+    } else if (tag.is.kind == HAND_OVER)
+        start_close(tag.is.fd); /* the second thread has it, too */
+    else if (tag.is.kind == TAKE_OVER && cqe->res >= 0)
+        start_receive((unsigned)cqe->res);
 }
 
-static void wait_or_spin(bool spin) {
-    if (!spin)
+static void wait_or_spin(void) {
+    if (!spins)
         io_uring_submit_and_wait(&ring, 1);
     else if (io_uring_sq_ready(&ring) > 0 ||
         IO_URING_READ_ONCE(*ring.sq.kflags) &
@@ -159,18 +186,40 @@ static void wait_or_spin(bool spin) {
         io_uring_submit_and_get_events(&ring);
 }
 
-_Noreturn static void serve(bool spin) {
-    init();
-    int listener = open_listener(0);
-    start_accept(listener);
+_Noreturn static void loop(int listener) {
     for (;;) {
         struct io_uring_cqe *cqe;
         unsigned head, count = 0;
-        wait_or_spin(spin);
+        wait_or_spin();
         io_uring_for_each_cqe(&ring, head, cqe) {
             count++;
             complete(cqe, listener);
         }
         io_uring_cq_advance(&ring, count);
     }
+}
+
+static void *second_thread(void *arg) {
+    bench_pin(1);
+    init();
+    second = ring.ring_fd;
+    pthread_barrier_wait(&both);
+    loop(-1);
+    return arg;
+}
+
+static void start_second(void) {
+    pthread_t thread;
+    bench_pin(0);
+    pthread_barrier_init(&both, NULL, 2);
+    if (pthread_create(&thread, NULL, second_thread, NULL) != 0) exit(1);
+    pthread_barrier_wait(&both);
+}
+
+_Noreturn static void serve(unsigned threads) {
+    if (threads > 1) start_second();
+    init();
+    int listener = open_listener(0);
+    start_accept(listener);
+    loop(listener);
 }
