@@ -11,7 +11,8 @@ void mini_message_send(struct mini_message *message, unsigned shard,
     void (*deliver)(struct mini_message *)) {
     struct mini_shard *here = mini_self->shard;
     message->deliver = deliver;
-    mini_list_push(&mini_lane(here, shard)->outbox, &message->link);
+    mini_list_push(
+        &mini_lane(here->smp, here->index, shard)->outbox, &message->link);
     here->unsent++;
 }
 
@@ -20,8 +21,7 @@ static unsigned take_in(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     unsigned taken = mini_smp_look(executor);
     for (unsigned from = 0; from < here->smp->count; from++) {
-        struct mini_spsc *ring =
-            &mini_lane(&here->smp->shards[from], here->index)->ring;
+        struct mini_spsc *ring = &mini_lane(here->smp, from, here->index)->ring;
         void *messages[BATCH];
         /* The second look before sleep has to be at the index: see park.h. A
          * shard that is awake looks at the slot: it needs that anyway, and
@@ -55,7 +55,7 @@ static unsigned send_all(struct mini_executor *executor) {
     struct mini_shard *here = executor->shard;
     size_t before = here->unsent;
     for (unsigned to = 0; here->unsent > 0 && to < here->smp->count; to++) {
-        struct mini_lane *lane = mini_lane(here, to);
+        struct mini_lane *lane = mini_lane(here->smp, here->index, to);
         if (mini_list_empty(&lane->outbox)) continue;
         struct mini_list *link;
         while (!mini_spsc_holds(&lane->ring, &lane->ring.tail) &&

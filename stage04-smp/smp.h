@@ -92,10 +92,11 @@ void mini_stop(void);
  * in its next turn. */
 void mini_dump_all(void);
 
-/** The way from shard FROM to shard number TO. */
+/** The way from shard FROM to shard TO. By numbers: the shards' own fields are
+ * stored too often to be read by others. */
 static inline struct mini_lane *mini_lane(
-    struct mini_shard *from, unsigned to) {
-    return &from->smp->lanes[from->index * from->smp->count + to];
+    struct mini_smp *smp, unsigned from, unsigned to) {
+    return &smp->lanes[from * smp->count + to];
 }
 /** Any shard, after it has changed what all look at: counts that as news, and
  * rings all shards, this one too. */

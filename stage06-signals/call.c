@@ -116,5 +116,10 @@ static MINI_POLL(call_poll) {
 
 struct mini_future *mini_submit_to(
     struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg) {
-    return MINI_MAKE(slot, call_poll, .to = shard, .fn = fn, .arg = arg);
+    /* The rest is stored before it is read: to clear it would take longer. */
+    slot->future = MINI_FUTURE(call_poll, "mini_submit_to");
+    slot->to = shard;
+    slot->fn = fn;
+    slot->arg = arg;
+    return &slot->future;
 }
