@@ -4295,6 +4295,30 @@ static void g5_10_enters_are_counted(void **state) {
     if (uring) check_equal(noted[4], -1); /* one tried the ring out */
 }
 
+/* To send takes a turn, and no wait: the turn that starts it also ends it. */
+static mini_poll sends_on(struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    SETTLE(self);
+    self->sum = (long)mini_stats()->turns;
+    for (self->i = 0; self->i < 20 && MINI_RESULT >= 0; self->i++)
+        MINI_AWAIT(mini_send(&self->io[0], self->fd[0], "!", 1));
+    NOTE(self->i);
+    NOTE((long)mini_stats()->turns - self->sum <= 20);
+    MINI_END(0);
+}
+
+static void g5_10_to_send_takes_a_turn(void **state) {
+    struct script self = MINI_FRAME(struct script, sends_on, .i = 0);
+
+    (void)state;
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(20, true);
+    close_pair(self.fd);
+}
+
 /* A second and more is asked for at once (the wheel looks in between, at most
  * every 4.3 s): a thread writes as soon as that is so. */
 static void *writes_then(void *arg) {
@@ -11096,6 +11120,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
     cmocka_unit_test(g5_10_enters_are_counted),
+    cmocka_unit_test(g5_10_to_send_takes_a_turn),
     cmocka_unit_test(g5_10_a_long_wait_is_one_system_call),
     cmocka_unit_test(g5_1_who_is_busy_looks_in_each_turn),
     cmocka_unit_test(g5_1_io_goes_on_beside_a_busy_task),
