@@ -46,8 +46,8 @@ struct mini_context {
 struct mini_future {
     /** Makes progress; NULL once mini_drive has seen it READY. */
     mini_poll (*poll)(struct mini_future *self, struct mini_context cx);
-    struct mini_future *child; /**< what it awaits now: a backtrace for free */
     const char *name; /**< for the backtrace, up to a comma; not NULL */
+    struct mini_future *child; /**< what it awaits now: a backtrace for free */
     long result; /**< once READY: ≥ 0, or a negative errno */
     unsigned resume; /**< where to go on: 0 not started, MINI_DONE finished */
 };
@@ -116,10 +116,12 @@ struct mini_future {
 #define MINI_AWAIT_WITH(awaited, context) \
     do { \
         future->child = (awaited); \
-        future->resume = __LINE__; \
         __attribute__((fallthrough)); \
     case __LINE__: \
-        if (mini_await(future, context) == MINI_PENDING) return MINI_PENDING; \
+        if (mini_await(future, context) == MINI_PENDING) { \
+            future->resume = __LINE__; \
+            return MINI_PENDING; \
+        } \
     } while (0)
 
 /** The result of the last MINI_AWAIT. */

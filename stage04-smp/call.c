@@ -5,7 +5,7 @@
 #include "smp.h"
 
 _Static_assert(offsetof(struct mini_remote, runner) ==
-        offsetof(struct mini_remote, task) + sizeof(struct mini_task),
+        offsetof(struct mini_remote, guest) + sizeof(struct mini_guest),
     "the executor finds a task's future right behind it");
 
 /* ---- here: what has come back ---- */
@@ -42,13 +42,13 @@ static void remote_arrives(struct mini_message *message) {
         self->runner.child->result = -ESHUTDOWN;
         self->runner.child->poll = NULL;
     }
-    mini_task_start(mini_self, &self->task);
+    mini_guest_start(&self->guest);
 }
 
 static void cancel_arrives(struct mini_message *message) {
     struct mini_remote *self =
         MINI_CONTAINER(message, struct mini_remote, cancel);
-    mini_cancel(&self->task);
+    mini_cancel(&self->guest.task);
     mini_message_send(message, self->from, cancel_is_back);
 }
 

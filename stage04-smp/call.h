@@ -32,8 +32,8 @@ struct mini_remote {
     struct mini_task *caller; /**< woken when something has come back */
     unsigned from, to; /**< shards */
     unsigned under_way; /**< messages that have not come back */
-    struct mini_task task; /**< the other shard's, until it has ended */
-    struct mini_future runner; /**< TASK's, so right behind it; awaits INNER */
+    struct mini_guest guest; /**< the other shard's, until it has ended */
+    struct mini_future runner; /**< the guest's, so behind it; awaits INNER */
 };
 
 /** Runs INNER, a future not yet started, as a task of SHARD, in the memory

@@ -2,10 +2,12 @@
 /**
  * @file
  * Memory for tasks: blocks of a few size classes from one shard's free lists.
+ * All blocks of a chunk have one size, so that they can be walked.
  *
  * - Only the owner shard's thread may call; nothing is locked.
  * - A freed block is the next one of its class to be given out, while its cache
- *   lines are still warm.
+ *   lines are still warm. Until then it keeps what was in it, but for the address
+ *   of another at its beginning.
  * - The memory of blocks that have a class is freed in mini_slab_destroy(), all
  *   at once.
  *
@@ -19,17 +21,29 @@
 #include <stddef.h>
 
 /** Bytes between two classes. */
-#define MINI_SLAB_STEP 32
+#define MINI_SLAB_STEP 16
 /** Blocks above this many bytes come from malloc one by one. */
 #define MINI_SLAB_MAX 8192
+
+/** How many classes there are. Class 0 is for blocks too large for another. */
+#define MINI_SLAB_CLASSES (MINI_SLAB_MAX / MINI_SLAB_STEP + 1)
+
+/** Memory from malloc: this, and behind it many blocks or one large one. It
+ * begins a cache line, so that a block of whole lines can begin one, too. */
+struct mini_chunk {
+    _Alignas(64) struct mini_list link; /**< among the slab's chunks */
+    size_t bytes; /**< of a block */
+    size_t count; /**< blocks that have been given out, even if free now */
+};
 
 /** One shard's store of blocks. */
 struct mini_slab {
     /** The free blocks of each class; a block begins with the next one's
      * address. Class 0 has none. */
-    void *free[MINI_SLAB_MAX / MINI_SLAB_STEP + 1];
-    char *fresh; /**< the newest chunk */
-    size_t fresh_bytes; /**< at its start, not given out yet */
+    void *free[MINI_SLAB_CLASSES];
+    /** Of each class the chunk from which fresh blocks come. Class 0 has none:
+     * a chunk with a large block has no more. */
+    struct mini_chunk *newest[MINI_SLAB_CLASSES];
     struct mini_list chunks; /**< all that came from malloc */
 };
 
@@ -64,6 +78,11 @@ static inline void mini_slab_free(
         slab->free[class] = block;
     } else
         mini_slab_free_large(block);
+}
+
+/** Block number I of CHUNK, free or not. */
+static inline void *mini_slab_block(struct mini_chunk *chunk, size_t i) {
+    return (char *)(chunk + 1) + i * chunk->bytes;
 }
 
 /** Frees every block, even those still in use. */

@@ -26,16 +26,6 @@ static struct mini_future *future_of(struct mini_task *task) {
 
 /* ---- the run queue ---- */
 
-static inline void enqueue(
-    struct mini_executor *executor, struct mini_task *task) {
-    task->next = NULL;
-    if (executor->first)
-        executor->last->next = task;
-    else
-        executor->first = task;
-    executor->last = task;
-}
-
 static inline struct mini_task *dequeue(struct mini_executor *executor) {
     struct mini_task *task = executor->first;
     executor->first = task->next;
@@ -51,73 +41,73 @@ __attribute__((cold)) static void shuffle(struct mini_executor *executor) {
     *random ^= *random >> 17;
     *random ^= *random << 5;
     for (uint32_t ones = *random; ones & 1; ones >>= 1)
-        enqueue(executor, dequeue(executor));
+        mini_enqueue(executor, dequeue(executor));
+}
+
+static inline void wake(struct mini_task *task) {
+    if (task->state == MINI_WAITING) mini_enqueue(task->executor, task);
+    task->state = MINI_QUEUED; /* if it runs, run_first will see it */
 }
 
 void mini_wake(struct mini_task *task) {
     MINI_CHECK(task->state != MINI_ENDED, "mini_wake: the task has ended");
     MINI_CHECK(task->executor == mini_self,
         "mini_wake: the task belongs to another thread; send it a message");
-    if (task->state == MINI_WAITING) enqueue(task->executor, task);
-    task->state = MINI_QUEUED; /* if it runs, run_first will see it */
+    wake(task);
 }
 
 /* ---- tasks ---- */
 
-void mini_task_start(struct mini_executor *executor, struct mini_task *task) {
-    *task = (struct mini_task){
-        .executor = executor, .state = MINI_QUEUED, .detached = true};
-    mini_list_push(&executor->tasks, &task->link);
-    executor->alive++;
-    executor->stats.spawns++;
-    enqueue(executor, task);
+void mini_guest_start(struct mini_guest *guest) {
+    mini_list_push(&mini_self->guests, &guest->link);
+    mini_task_start(mini_self, &guest->task, 0);
 }
 
-struct mini_task *mini_task_new(size_t bytes) {
-    struct mini_executor *executor = mini_self;
-    size_t block = sizeof(struct mini_task) + bytes;
-    MINI_CHECK(executor, "MINI_SPAWN: not inside mini_run");
-    /* sums with BYTES must fit into task->bytes and a size_t of 32 bits */
-    if (executor->stopping || bytes > INT32_MAX) return NULL;
-    struct mini_task *task = mini_slab_alloc(&executor->slab, block);
-    if (!task) return NULL;
-    mini_task_start(executor, task);
-    task->bytes = (uint32_t)block;
-    task->detached = false;
-    return task;
-}
-
-static void free_task(struct mini_task *task) {
-    if (task->bytes) mini_slab_free(&task->executor->slab, task, task->bytes);
+static inline void free_task(struct mini_task *task) {
+    mini_slab_free(&task->executor->slab, task, task->bytes);
 }
 
 static void end_task(struct mini_task *task) {
     task->state = MINI_ENDED;
-    mini_list_remove(&task->link);
-    task->executor->alive--;
-    if (task->joiner) mini_wake(task->joiner);
-    if (task->detached) free_task(task);
+    task->executor->ended++;
+    if (task->joiner) wake(task->joiner); /* it waits, on this thread */
+    if (!task->detached) return;
+    if (task->bytes)
+        free_task(task);
+    else
+        mini_list_remove(&MINI_CONTAINER(task, struct mini_guest, task)->link);
 }
 
-static MINI_POLL(join_poll) {
+/* Calls VISIT for each task that is alive. Each block that the slab has ever
+ * given out holds a task; one that has ended says so even when it is free. */
+static void each_task(struct mini_executor *executor,
+    void (*visit)(struct mini_task *task, void *arg), void *arg) {
+    MINI_LIST_EACH (at, &executor->guests)
+        visit(&MINI_CONTAINER(at, struct mini_guest, link)->task, arg);
+    MINI_LIST_EACH (at, &executor->slab.chunks) {
+        struct mini_chunk *chunk = MINI_CONTAINER(at, struct mini_chunk, link);
+        for (size_t i = 0; i < chunk->count; i++) {
+            struct mini_task *task = mini_slab_block(chunk, i);
+            if (task->state != MINI_ENDED) visit(task, arg);
+        }
+    }
+}
+
+MINI_POLL(mini_join_poll) {
     struct mini_join *self = MINI_SELF(struct mini_join);
     struct mini_task *task = self->task;
     if (!task) return mini_ready(future, mini_detach(NULL));
     MINI_CHECK(!task->detached, "mini_join: the task is detached");
     MINI_CHECK(!task->joiner || future->resume, "mini_join: joined already");
     task->joiner = cx.task; /* stays behind: a later join finds it */
-    future->resume = 1;
     if (task->state == MINI_ENDED) {
         mini_ready(future, future_of(task)->result);
         free_task(task);
         return MINI_READY;
     }
+    future->resume = 1;
     if (cx.cancel) mini_cancel(task);
     return MINI_PENDING;
-}
-
-struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task) {
-    return MINI_MAKE(slot, join_poll, .task = task);
 }
 
 int mini_detach(struct mini_task *task) {
@@ -165,7 +155,7 @@ static void run_first(struct mini_executor *executor) {
     if (answer == MINI_READY)
         end_task(task);
     else if (task->state == MINI_QUEUED)
-        enqueue(executor, task);
+        mini_enqueue(executor, task);
     else
         task->state = MINI_WAITING;
 }
@@ -204,26 +194,31 @@ int mini_step(struct mini_executor *executor) {
 /* ---- a run ---- */
 
 static void name_tasks(struct mini_executor *executor, const char *what) {
-    if (executor->alive == 0) return; /* stage 4: only others have tasks */
-    fprintf(stderr, "miniss: %zu task(s) %s:\n", executor->alive, what);
+    size_t alive = mini_alive(executor);
+    if (alive == 0) return; /* stage 4: only others have tasks */
+    fprintf(stderr, "miniss: %zu task(s) %s:\n", alive, what);
     mini_dump(stderr);
 }
 
 bool mini_drained(struct mini_executor *executor) {
-    if (executor->alive > 0) return false;
+    if (mini_alive(executor) > 0) return false;
     for (int i = 0; mini_pollers[i]; i++)
         if (mini_pollers[i]->drained && !mini_pollers[i]->drained(executor))
             return false;
     return true;
 }
 
+static void cancel_task(struct mini_task *task, void *unused) {
+    (void)unused;
+    mini_cancel(task);
+}
+
 /* Cancels every task and waits for all to end. Those that nothing can wake any
  * more are given up: nobody outside this thread knows them. */
 static void drain(struct mini_executor *executor) {
-    size_t turns = 0, patience = PATIENCE + executor->alive;
+    size_t turns = 0, patience = PATIENCE + mini_alive(executor);
     executor->stopping = true;
-    MINI_LIST_EACH (link, &executor->tasks)
-        mini_cancel(MINI_CONTAINER(link, struct mini_task, link));
+    each_task(executor, cancel_task, NULL);
     while (!mini_drained(executor)) {
         if (mini_step(executor) < 0) {
             name_tasks(executor, "given up: nothing can wake their clean-up");
@@ -238,7 +233,7 @@ static void drain(struct mini_executor *executor) {
 
 /* The task that runs main; it lives on mini_run's stack. */
 struct root {
-    struct mini_task task;
+    struct mini_guest guest;
     struct mini_future future; /* awaits main */
 };
 
@@ -248,9 +243,9 @@ static long run_main(struct mini_executor *executor, struct mini_future *main) {
     struct root root = {
         .future = {.poll = root_poll, .name = "main", .child = main}};
     int error = 0;
-    executor->root = &root.task;
-    mini_task_start(executor, &root.task);
-    while (root.task.state != MINI_ENDED && error == 0)
+    executor->root = &root.guest.task;
+    mini_guest_start(&root.guest);
+    while (root.guest.task.state != MINI_ENDED && error == 0)
         error = mini_step(executor);
     if (error < 0)
         name_tasks(executor, "wait for what can never come (EDEADLK)");
@@ -275,7 +270,7 @@ long mini_run(struct mini_future *main, const struct mini_options *options) {
         .options = options ? *options : mini_defaults};
     if (mini_self) return -EINVAL;
     mini_self = &executor;
-    mini_list_init(&executor.tasks);
+    mini_list_init(&executor.guests);
     mini_slab_init(&executor.slab);
     executor.random = executor.options.shuffle_seed;
     long result = run_in(mini_pollers, &executor, main);
@@ -288,18 +283,19 @@ long mini_run(struct mini_future *main, const struct mini_options *options) {
 
 const struct mini_stats *mini_stats(void) { return &mini_self->stats; }
 
+static void dump_task(struct mini_task *task, void *out) {
+    const char *before = task->cancel ? " (cancelled):" : ":";
+    fprintf(out, "  task %p", (void *)task);
+    for (struct mini_future *f = future_of(task); f; f = f->child) {
+        int length = (int)strcspn(f->name, ","); /* the function's name */
+        fprintf(out, "%s %.*s", before, length, f->name);
+        before = " >";
+    }
+    fputc('\n', out);
+}
+
 void mini_dump(FILE *out) {
     flockfile(out); /* other threads' lines stay apart */
-    MINI_LIST_EACH (link, &mini_self->tasks) {
-        struct mini_task *task = MINI_CONTAINER(link, struct mini_task, link);
-        const char *before = task->cancel ? " (cancelled):" : ":";
-        fprintf(out, "  task %p", (void *)task);
-        for (struct mini_future *f = future_of(task); f; f = f->child) {
-            int length = (int)strcspn(f->name, ","); /* the function's name */
-            fprintf(out, "%s %.*s", before, length, f->name);
-            before = " >";
-        }
-        fputc('\n', out);
-    }
+    each_task(mini_self, dump_task, out);
     funlockfile(out);
 }

@@ -51,6 +51,7 @@
 #pragma once
 
 #include "../common/list.h"
+#include "../common/panic.h"
 #include "async.h"
 #include "slab.h"
 #include "wheel.h"
@@ -107,15 +108,21 @@ enum mini_task_state {
 struct mini_task {
     /** The next in the run queue. Aligned so that the frame behind the task is
      * aligned to 16, even where a pointer has 4 bytes. */
-    _Alignas(8) struct mini_task *next;
-    struct mini_list link; /**< among the executor's tasks, while alive */
+    _Alignas(16) struct mini_task *next;
     struct mini_executor *executor; /**< the only one that may touch it */
     struct mini_task *joiner; /**< woken at the end */
-    uint32_t bytes; /**< of its block; 0: it is part of somebody's frame */
+    uint32_t bytes; /**< of its block; 0: it is a guest */
     uint8_t state; /**< a mini_task_state */
     uint8_t refusals; /**< failed awaits in this poll, once cancelled */
     bool cancel; /**< what cx.cancel is from the next poll on */
     bool detached; /**< nobody will join it */
+};
+
+/** A task in memory that is not the executor's: part of somebody's frame. Its
+ * future follows it. */
+struct mini_guest {
+    struct mini_list link; /**< among the executor's guests, while alive */
+    struct mini_task task; /**< counts as detached */
 };
 
 /** One thread's runtime. */
@@ -123,8 +130,8 @@ struct mini_executor {
     struct mini_task *first; /**< the run queue: next to run */
     struct mini_task *last; /**< and the last to run */
     struct mini_task *root; /**< runs main */
-    struct mini_list tasks; /**< those that are alive */
-    size_t alive; /**< how many of them there are */
+    struct mini_list guests; /**< tasks whose memory is not in the slab */
+    uint64_t ended; /**< how many tasks have ended */
     size_t outside; /**< waits that somebody outside this thread may end */
     struct mini_slab slab; /**< memory of tasks */
     struct mini_options options; /**< how it runs; a copy */
@@ -140,6 +147,11 @@ struct mini_executor {
     struct mini_shard *shard; /**< this thread's */
     struct mini_io_shard *io; /**< its I/O */
 };
+
+/** How many of EXECUTOR's tasks have not ended. */
+static inline size_t mini_alive(const struct mini_executor *executor) {
+    return (size_t)(executor->stats.spawns - executor->ended);
+}
 
 /** A subsystem's share of a turn. Unused functions are NULL; all are called on
  * the executor's own thread. */
@@ -189,16 +201,46 @@ long mini_run(struct mini_future *main, const struct mini_options *options);
         mini_new; \
     })
 
+/** Puts TASK, which is not in it, at the end of the run queue. */
+static inline void mini_enqueue(
+    struct mini_executor *executor, struct mini_task *task) {
+    task->next = NULL;
+    if (executor->first)
+        executor->last->next = task;
+    else
+        executor->first = task;
+    executor->last = task;
+}
+
+/** For mini_task_new and mini_guest_start: makes TASK and queues it. (It has a
+ * value for each field: so the compiler clears none before it stores them.) */
+static inline void mini_task_start(
+    struct mini_executor *executor, struct mini_task *task, uint32_t bytes) {
+    *task = (struct mini_task){
+        NULL, executor, NULL, bytes, MINI_QUEUED, 0, false, bytes == 0};
+    executor->stats.spawns++;
+    mini_enqueue(executor, task);
+}
+
 /** A new task, runnable, with BYTES bytes for its frame, aligned to 16 and not
  * cleared: the caller fills them before it returns to the executor. It is for
  * frames whose size or function the compiler does not know. NULL as from
- * MINI_SPAWN; 2 GiB count as more memory than there is. */
-struct mini_task *mini_task_new(size_t bytes);
+ * MINI_SPAWN; 2 GiB count as more memory than there is. (Inline: in MINI_SPAWN
+ * the compiler knows BYTES, and so the class and half of the task.) */
+static inline struct mini_task *mini_task_new(size_t bytes) {
+    struct mini_executor *executor = mini_self;
+    size_t block = sizeof(struct mini_task) + bytes;
+    MINI_CHECK(executor, "MINI_SPAWN: not inside mini_run");
+    /* sums with BYTES must fit into task->bytes and a size_t of 32 bits */
+    if (executor->stopping || bytes > INT32_MAX) return NULL;
+    struct mini_task *task = mini_slab_alloc(&executor->slab, block);
+    if (task) mini_task_start(executor, task, (uint32_t)block);
+    return task;
+}
 
-/** Starts TASK, which lies in the caller's memory, its future right behind it.
- * It counts as detached; its memory must stay until the turn in which it ends
- * is over. */
-void mini_task_start(struct mini_executor *executor, struct mini_task *task);
+/** Starts GUEST, whose future lies right behind it. Its memory must stay until
+ * the turn in which it ends is over. */
+void mini_guest_start(struct mini_guest *guest);
 
 /** A join under way. */
 struct mini_join {
@@ -206,12 +248,18 @@ struct mini_join {
     struct mini_task *task; /**< whose end it waits for */
 };
 
+/** What mini_join() fills a slot with. */
+mini_poll mini_join_poll(struct mini_future *future, struct mini_context cx);
+
 /** Waits for TASK's end and frees it; the result is TASK's. Panics if another
  * join is waiting for TASK, or if TASK is detached; also if it was joined
  * before, as long as no other task has its memory. Cancel is passed on to TASK,
  * whose end is still awaited. If TASK is NULL: -ENOMEM, or -ESHUTDOWN if the
  * run is stopping. */
-struct mini_future *mini_join(struct mini_join *slot, struct mini_task *task);
+static inline struct mini_future *mini_join(
+    struct mini_join *slot, struct mini_task *task) {
+    return MINI_MAKE(slot, mini_join_poll, .task = task);
+}
 
 /** Nobody will join TASK: it is freed when it ends. Panics if it is joined or
  * detached already. @return 0; if TASK is NULL -ENOMEM, or -ESHUTDOWN if the

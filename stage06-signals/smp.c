@@ -78,7 +78,7 @@ void mini_stop(void) {
 static void dump(struct mini_executor *executor) {
     flockfile(stderr); /* other shards' lines stay apart */
     fprintf(stderr, "shard %u: %zu task(s)\n", executor->shard->index,
-        executor->alive);
+        mini_alive(executor));
     mini_dump(stderr);
     funlockfile(stderr);
 }

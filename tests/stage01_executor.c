@@ -515,7 +515,7 @@ static void g1_1_the_frame_is_copied(void **state) {
 }
 
 static struct {
-    struct mini_task task;
+    struct mini_guest guest;
     struct mini_future future;
 } own;
 
@@ -528,9 +528,9 @@ static MINI_POLL(ends_in_our_memory) {
 static MINI_POLL(starts_a_task) {
     struct scene *self = MINI_SELF(struct scene);
     MINI_BEGIN;
-    memset(&own.task, 0xAA, sizeof own.task);
+    memset(&own.guest.task, 0xAA, sizeof own.guest.task);
     own.future = MINI_FUTURE(ends_in_our_memory, "own");
-    mini_task_start(mini_self, &own.task);
+    mini_guest_start(&own.guest);
     self->stats = *mini_stats();
     MINI_AWAIT(settle(&self->settle));
     MINI_END(own.future.result);
@@ -605,8 +605,8 @@ static MINI_POLL(detaches_its_own) {
     MINI_BEGIN;
     (void)cx;
     own.future = MINI_FUTURE(ends_in_our_memory, "own");
-    mini_task_start(mini_self, &own.task);
-    mini_detach(&own.task); /* it counts as detached */
+    mini_guest_start(&own.guest);
+    mini_detach(&own.guest.task); /* it counts as detached */
     MINI_END(0);
 }
 
@@ -1813,6 +1813,45 @@ static void g1_10_tasks_left_over_are_wound_down(void **state) {
     }
 }
 
+/* Of any size, in many chunks, between blocks that are free again. */
+enum { LEFT = 600 };
+static char dumped[1 << 16];
+
+static MINI_POLL(is_left) {
+    if (!cx.cancel) return MINI_PENDING;
+    scene.count++;
+    return mini_ready(future, 0);
+}
+
+static MINI_POLL(leaves_sizes) {
+    static const size_t rooms[] = {0, 16, 100, 3000, 8000, 9000, 100000};
+    struct scene *self = MINI_SELF(struct scene);
+    FILE *out;
+    MINI_BEGIN;
+    for (self->i = 0; self->i < 2 * LEFT; self->i++) {
+        struct mini_future frame =
+            MINI_FUTURE(self->i % 2 ? is_left : value_poll, "left");
+        struct mini_task *task =
+            spawn_copy(&frame, sizeof frame, rooms[self->i / 2 % 7]);
+        if (!task || mini_detach(task) < 0) MINI_RETURN(-1);
+    }
+    MINI_AWAIT(settle(&self->settle)); /* half of them have ended */
+    out = fmemopen(dumped, sizeof dumped, "w");
+    mini_dump(out);
+    fclose(out);
+    MINI_END((long)mini_alive(mini_self));
+}
+
+static void g1_10_blocks_of_any_size_are_wound_down(void **state) {
+    long lines = 0;
+
+    (void)state;
+    assert_int_equal(play(leaves_sizes), LEFT + 1);
+    assert_int_equal(scene.count, LEFT);
+    for (const char *at = dumped; *at; at++) lines += *at == '\n';
+    assert_int_equal(lines, LEFT + 1);
+}
+
 /* Their clean-up runs to its end, but may start nothing new. */
 struct leaver {
     struct mini_future future;
@@ -2134,6 +2173,7 @@ static void g1_11_the_slab_gives_null_and_goes_on(void **state) {
 
     (void)state;
     for (int i = 0; i < 3; i++) {
+        memset(&slab, 0xAA, sizeof slab);
         mini_slab_init(&slab);
         mini_test_fail_alloc_after(0);
         assert_null(mini_slab_alloc(&slab, sizes[i]));
@@ -2264,8 +2304,8 @@ static size_t protect_crowd(int protection) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), low = 0, high = 0;
     size_t stride = crowd[0]->bytes + MINI_SLAB_STEP - 1, bytes = 0;
     stride -= stride % MINI_SLAB_STEP;
-    for (int i = 1; i <= MILLION; i++) {
-        uintptr_t at = i < MILLION ? (uintptr_t)crowd[i] : 0;
+    for (int i = MILLION - 1; i >= 0; i--) {
+        uintptr_t at = i > 0 ? (uintptr_t)crowd[i] : 0;
         if (at + stride != low) { /* this one begins another chunk */
             low = (low + page - 1) / page * page;
             high = high / page * page;
@@ -2467,7 +2507,8 @@ static void g1_12_slab_memory_comes_in_chunks(void **state) {
     mini_slab_destroy(&slab);
     assert_int_equal(mini_test_live_allocs(), before);
     mini_slab_init(&slab);
-    for (int i = 0; i < 10000 / 128; i++) /* as much, in the largest blocks */
+    /* as much, in the largest blocks */
+    for (int i = 0; i < 10000 * 2 * MINI_SLAB_STEP / MINI_SLAB_MAX; i++)
         assert_non_null(mini_slab_alloc(&slab, MINI_SLAB_MAX));
     chunks[1] = mini_test_live_allocs() - before;
     assert_in_range(chunks[0], 1, 20);
@@ -2650,6 +2691,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_9_join_all_waits_for_all),
     cmocka_unit_test(g1_9_cancel_reaches_all),
     cmocka_unit_test(g1_10_tasks_left_over_are_wound_down),
+    cmocka_unit_test(g1_10_blocks_of_any_size_are_wound_down),
     cmocka_unit_test(g1_10_clean_up_is_awaited),
     cmocka_unit_test(g1_10_who_ignores_cancel_is_named),
     cmocka_unit_test(g1_10_who_is_refused_too_often_yields),
