@@ -134,8 +134,8 @@ static void lend(struct mini_io_shard *io, struct mini_buffer *buffer) {
     struct uring *uring = io->state;
     struct io_uring_buf_ring *ring = (void *)uring->lent;
     io_uring_buf_ring_add(ring, buffer->data, MINI_BUFFER_BYTES,
-        (unsigned short)buffer->id, io_uring_buf_ring_mask(MINI_BUFFERS_LENT),
-        0);
+        (unsigned short)(buffer - io->buffers->all),
+        io_uring_buf_ring_mask(MINI_BUFFERS_LENT), 0);
     io_uring_buf_ring_advance(ring, 1);
 }
 

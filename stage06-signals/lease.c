@@ -8,10 +8,12 @@ int mini_buffers_need(struct mini_io_shard *io) {
     size_t wish = io->executor->options.buffers;
     size_t most = wish ? wish : MINI_BUFFERS;
     if (io->buffers) return 0;
-    io->buffers = calloc(
-        1, sizeof(struct mini_buffers) + most * sizeof(struct mini_buffer));
+    io->buffers = calloc(1,
+        sizeof(struct mini_buffers) +
+            most * (sizeof(struct mini_buffer) + sizeof(struct mini_buffer *)));
     if (!io->buffers) return -ENOMEM;
     io->buffers->most = (unsigned)most;
+    io->buffers->free = (struct mini_buffer **)(io->buffers->all + most);
     mini_list_init(&io->buffers->starved);
     return 0;
 }
@@ -20,14 +22,9 @@ void mini_buffers_destroy(struct mini_io_shard *io) { free(io->buffers); }
 
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
     struct mini_buffers *buffers = io->buffers;
-    struct mini_buffer *buffer = buffers->free;
-    if (buffer) {
-        buffers->free = buffer->next;
-    } else if (buffers->used < buffers->most) {
-        buffer = &buffers->all[buffers->used];
-        buffer->id = buffers->used++;
-    }
-    return buffer;
+    if (buffers->free_count > 0) return buffers->free[--buffers->free_count];
+    if (buffers->used == buffers->most) return NULL;
+    return &buffers->all[buffers->used++];
 }
 
 /* A stream's buffers are linked in a ring: the newest one's next is the
@@ -35,7 +32,7 @@ struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
 void mini_buffer_filled(
     struct mini_io *operation, struct mini_buffer *buffer, size_t length) {
     struct mini_buffer *newest = operation->newest;
-    buffer->length = (uint32_t)length;
+    buffer->length = length;
     buffer->next = newest ? newest->next : buffer;
     if (newest) newest->next = buffer;
     operation->newest = buffer;
@@ -45,8 +42,7 @@ void mini_buffer_filled(
 
 void mini_lease_return(struct mini_buffer *buffer) {
     struct mini_buffers *buffers = mini_self->io->buffers;
-    buffer->next = buffers->free;
-    buffers->free = buffer;
+    buffers->free[buffers->free_count++] = buffer;
 }
 
 /* All streams in LINE, not just one for each free buffer: the first may have
@@ -74,6 +70,6 @@ unsigned mini_buffers_lend(struct mini_io_shard *io) {
         io->backend->lend(io, buffer);
         buffers->lent++;
     }
-    if (buffers->lent == 0 && !buffers->free) return 0; /* all are in use */
+    if (buffers->lent + buffers->free_count == 0) return 0; /* all are in use */
     return try_again(&buffers->starved);
 }

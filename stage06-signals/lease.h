@@ -33,9 +33,8 @@
 /** A buffer. */
 struct mini_buffer {
     struct mini_io io; /**< for whoever has it */
-    struct mini_buffer *next; /**< in a stream, or among the free ones */
-    uint32_t length; /**< bytes received */
-    uint32_t id; /**< its index among all of the shard's */
+    struct mini_buffer *next; /**< in a stream */
+    size_t length; /**< bytes received */
     char data[MINI_BUFFER_BYTES]; /**< what was received */
 };
 
@@ -44,9 +43,12 @@ struct mini_buffers {
     unsigned most; /**< how many there are */
     unsigned used; /**< how many, from the first on, were ever needed */
     unsigned lent; /**< how many the kernel has, with a buffer ring */
-    struct mini_buffer *free; /**< used before, now neither lent nor leased */
+    unsigned free_count; /**< how many of them are neither lent nor leased */
+    /** Those, the last to be taken first. Not linked: to give a buffer back and
+     * to lend it again touches nothing of it, and its cache line is gone. */
+    struct mini_buffer **free;
     struct mini_list starved; /**< streams that wait for one */
-    struct mini_buffer all[]; /**< the buffers */
+    struct mini_buffer all[]; /**< the buffers; FREE's memory is behind them */
 };
 
 /** Gives BUFFER back; its operation must not be under way. Streams that wait

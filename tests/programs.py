@@ -1366,6 +1366,31 @@ def _(backend):
         it.stop()
 
 
+@on_each_backend("httpd: deadlines that come later, or sooner, than the last")
+def _(backend):
+    with web(backend, "--shards", 1, "--timeout", 1) as (it, _):
+        with connect(it.port) as patient:
+            answers = Answers(patient)
+            for _ in range(4):  # each is in time, all of them take longer
+                time.sleep(0.6)
+                patient.sendall(request("/hello"))
+                require(answers.next()[0] == 200, "no answer")
+            started = time.monotonic()
+            require(answers.at_end(), "words to a silent peer")
+            took = time.monotonic() - started
+            require(0.9 < took < 2, f"a silent peer had {took:.1f} s")
+        it.stop()
+    with web(backend, "--shards", 1, "--timeout", 60) as (it, _):
+        require(ask(it.port, request("/ten.txt"))[0] == 200, "no answer")
+        before = open_files(it.process)
+        with connect(it.port) as silent:  # it does not hang up
+            silent.sendall(request("/hello", "Connection: close"))
+            answers = Answers(silent)
+            require(answers.next()[0] == 200 and answers.at_end(), "no end")
+            require(has_let_go(it.process, before), "not closed")
+        it.stop()
+
+
 @on_each_backend("httpd: no answer follows one that was cut short")
 def _(backend):
     with web(backend, "--shards", 1, "--timeout", 1) as (it, files):

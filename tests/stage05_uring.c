@@ -7635,10 +7635,11 @@ static mini_poll census(struct mini_future *future, struct mini_context cx) {
             self->leased < self->count ? 10 * MINI_SECOND : MINI_MS));
         if (MINI_RESULT <= 0) break;
         self->all[self->leased] = self->stream.lease;
-        if (self->stream.lease->id >= COUNT_OF(self->seen) ||
-            self->seen[self->stream.lease->id])
+        ptrdiff_t index = self->stream.lease - mini_self->io->buffers->all;
+        if (index < 0 || index >= (ptrdiff_t)COUNT_OF(self->seen) ||
+            self->seen[index])
             MINI_RETURN(-EEXIST); /* one that was given out twice */
-        self->seen[self->stream.lease->id] = true;
+        self->seen[index] = true;
     }
     MINI_AWAIT(mini_recv_end(&self->stream));
     for (unsigned i = 0; i < self->leased; i++) mini_lease_return(self->all[i]);

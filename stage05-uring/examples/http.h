@@ -24,72 +24,146 @@ struct request {
     bool old; /* HTTP/1.0 */
     bool keep; /* the connection stays open after it */
     char *path; /* decoded, begins with a slash */
-    const char *range; /* value of that field, or NULL */
+    char *range; /* value of that field, or NULL */
+    char *path_end, *range_end; /* where they are cut, once all is there */
     bool bad, other_version, other_method, long_target, body; /* its faults */
     bool close, keep_alive, if_range; /* what its fields say */
     unsigned hosts, lengths; /* how many Host and Content-Length it has */
 };
 
-/* The length of the head that TEXT begins with, empty line included; 0: it is
- * not complete; -1: one of its lines ends in LF alone. */
-static inline long head_length(const char *text, size_t length) {
-    const char *end = text + length, *at = text, *lf;
-    for (; (lf = memchr(at, '\n', (size_t)(end - at))); at = lf + 1) {
-        if (lf == text || lf[-1] != '\r') return -1;
-        if (lf == at + 1 && at > text) return lf + 1 - text;
-    }
-    return 0;
-}
-
 enum { BLOCK = 16 };
 
-/* No early exit: so the compiler makes a few vector instructions of it. */
-static inline bool is_plain_block(const char *block) {
-    unsigned char found = 0;
+/* Notes in FOUND where a block has control characters. No early exit: so the
+ * compiler makes a few vector instructions of it. */
+static inline void note_controls(unsigned char *found, const char *block) {
     for (int i = 0; i < BLOCK; i++)
-        found |= ((unsigned char)block[i] < ' ') | (block[i] == 127);
-    return !found;
+        found[i] |= ((unsigned char)block[i] < ' ') | (block[i] == 127);
 }
 
-/* No control character but a tab: so no NUL, which would end a C string, and no
- * CR. */
+/* No control character but a tab: so no NUL and no CR. */
 static inline bool is_text(const char *text, size_t length) {
-    const char *at = text, *end = text + length;
-    while (end - at >= BLOCK && is_plain_block(at)) at += BLOCK;
-    if (length >= BLOCK && end - at < BLOCK && is_plain_block(end - BLOCK))
-        return true; /* the last block may overlap */
-    for (; at < end; at++)
+    static const unsigned char none[BLOCK];
+    unsigned char found[BLOCK] = {0};
+    const char *at = text, *last = text + length - BLOCK;
+    if (length >= BLOCK) {
+        for (; at < last; at += BLOCK) note_controls(found, at);
+        note_controls(found, last); /* may overlap */
+        if (memcmp(found, none, BLOCK) == 0) return true;
+    }
+    for (at = text; at < text + length; at++)
         if (((unsigned char)*at < ' ' && *at != '\t') || *at == 127)
             return false;
     return true;
 }
 
-static inline bool is_token(const char *text) {
-    const char *at = text;
-    while (*at == '-' || isalnum((unsigned char)*at) ||
-        (*at && strchr("!#$%&'*+.^_`|~", *at)))
-        at++;
-    return at > text && !*at;
+/* ---- a line: it is text, and ends in CR, where every search stops ---- */
+
+/* What a token is made of; a range of indices is an extension of C. */
+__extension__ static const bool in_token[256] = {['0' ... '9'] = true,
+    ['A' ... 'Z'] = true,
+    ['a' ... 'z'] = true,
+    ['!'] = true,
+    ['#'] = true,
+    ['$'] = true,
+    ['%'] = true,
+    ['&'] = true,
+    ['\''] = true,
+    ['*'] = true,
+    ['+'] = true,
+    ['-'] = true,
+    ['.'] = true,
+    ['^'] = true,
+    ['_'] = true,
+    ['`'] = true,
+    ['|'] = true,
+    ['~'] = true};
+
+/* The end of the token, perhaps an empty one, that begins at AT. */
+static inline char *token_end(char *at) {
+    while (in_token[(unsigned char)*at]) at++;
+    return at;
 }
 
-/* WORD is in small letters. Most names differ from it in the first one. */
-static inline bool is_named(const char *name, const char *word) {
-    return (*name | ' ') == *word && strcasecmp(name, word) == 0;
+/* WORD is in small letters. Most others differ from it in length. (In a token
+ * only a capital letter becomes another character with the space's bit.) */
+static inline bool is_named(
+    const char *token, const char *end, const char *word) {
+    if ((size_t)(end - token) != strlen(word)) return false;
+    while (token < end && (*token | ' ') == *word) token++, word++;
+    return token == end;
 }
 
 /* Blanks are few: counting them is quicker than calling strspn(3). */
-static inline size_t blanks(const char *text) {
-    size_t count = 0;
-    while (text[count] == ' ' || text[count] == '\t') count++;
-    return count;
-}
-
-/* Ends TEXT at the first C and returns what follows; NULL: there is no C. */
-static inline char *cut(char *text, char c) {
-    char *at = text ? strchr(text, c) : NULL;
-    if (at) *at++ = '\0';
+static inline char *skip_blanks(char *at) {
+    while (*at == ' ' || *at == '\t') at++;
     return at;
 }
+
+static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+static inline void read_request_line(
+    struct request *self, char *line, char *cr) {
+    char *end = token_end(line);
+    size_t length = (size_t)(end - line);
+    bool alone = end == cr; /* then there is nothing behind the method */
+    self->head =
+        (alone || *end == ' ') && length == 4 && memcmp(line, "HEAD", 4) == 0;
+    self->other_method =
+        !self->head && (length != 3 || memcmp(line, "GET", 3) != 0);
+    self->path = end + 1;
+    self->path_end =
+        *end == ' ' ? memchr(end + 1, ' ', (size_t)(cr - end - 1)) : NULL;
+    const char *version = self->path_end ? self->path_end + 1 : cr;
+    self->bad = length == 0 || cr - version != 8 ||
+        memcmp(version, "HTTP/", 5) != 0 || !is_digit(version[5]) ||
+        version[6] != '.' || !is_digit(version[7]);
+    if (self->bad) return;
+    self->other_version = version[5] != '1';
+    self->old = version[7] == '0';
+    self->long_target = self->path_end - self->path > TARGET_MAX;
+}
+
+/* A list of words, separated by commas. */
+static inline void read_connection(struct request *self, char *word) {
+    for (;; word++) {
+        word = skip_blanks(word);
+        char *end = token_end(word), *behind = skip_blanks(end);
+        if (*behind == ',' || *behind == '\r') {
+            self->close |= is_named(word, end, "close");
+            self->keep_alive |= is_named(word, end, "keep-alive");
+        }
+        for (word = behind; *word != ','; word++)
+            if (*word == '\r') return;
+    }
+}
+
+static inline void read_field(struct request *self, char *name, char *cr) {
+    char *colon = token_end(name), *value = skip_blanks(colon + 1), *end = cr;
+    if (colon == name || *colon != ':') { /* also a folded line: it begins with
+                                           * a space */
+        self->bad = true;
+        return;
+    }
+    while (end > value && (end[-1] == ' ' || end[-1] == '\t')) end--;
+    if (is_named(name, colon, "host")) {
+        self->hosts++;
+    } else if (is_named(name, colon, "content-length")) {
+        self->lengths++;
+        self->bad |= value == end || value + strspn(value, "0123456789") != end;
+        self->body |= value + strspn(value, "0") != end;
+    } else if (is_named(name, colon, "transfer-encoding")) {
+        self->body = true;
+    } else if (is_named(name, colon, "connection")) {
+        read_connection(self, value);
+    } else if (is_named(name, colon, "range")) {
+        self->range = value;
+        self->range_end = end;
+    } else if (is_named(name, colon, "if-range")) {
+        self->if_range = true;
+    }
+}
+
+/* ---- a head ---- */
 
 static inline int hex(char c) {
     static const char digits[] = "0123456789abcdef";
@@ -115,91 +189,24 @@ static inline bool decode(char *text) {
     return true;
 }
 
-static inline void read_request_line(struct request *self, char *line) {
-    char *target = cut(line, ' '), *version = cut(target, ' ');
-    self->head = strcmp(line, "HEAD") == 0;
-    self->other_method = !self->head && strcmp(line, "GET") != 0;
-    self->bad = !version || (self->other_method && !is_token(line)) ||
-        strncmp(version, "HTTP/", 5) != 0 ||
-        !isdigit((unsigned char)version[5]) || version[6] != '.' ||
-        !isdigit((unsigned char)version[7]) || version[8];
-    if (self->bad) return;
-    self->other_version = version[5] != '1';
-    self->old = version[7] == '0';
-    self->long_target = strlen(target) > TARGET_MAX;
-    cut(target, '?'); /* a file takes no parameters */
-    if (*target != '/' && strncasecmp(target, "http://", 7) == 0) {
+/* Makes a path of the target. */
+static inline bool read_target(struct request *self) {
+    *self->path_end = '\0';
+    char *query = strchr(self->path, '?');
+    if (query) *query = '\0'; /* a file takes no parameters */
+    if (*self->path != '/' && strncasecmp(self->path, "http://", 7) == 0) {
         /* the form that a proxy gets */
-        target = strchr(target + 7, '/');
-        self->path = target ? target : strcpy(line, "/");
-    } else {
-        self->path = target;
+        char *slash = strchr(self->path + 7, '/');
+        self->path = slash ? slash : strcpy(self->path, "/");
     }
-    self->bad =
-        !self->other_method && (*self->path != '/' || !decode(self->path));
+    return *self->path == '/' && decode(self->path);
 }
 
-/* Whether WORD is in a list of words, separated by commas. */
-static inline bool has_word(const char *list, const char *word) {
-    size_t length = strlen(word);
-    for (;; list++) {
-        list += blanks(list);
-        if (strncasecmp(list, word, length) == 0) {
-            const char *behind = list + length + blanks(list + length);
-            if (!*behind || *behind == ',') return true;
-        }
-        list = strchr(list, ',');
-        if (!list) return false;
-    }
-}
-
-static inline void read_field(struct request *self, char *name) {
-    char *value = cut(name, ':');
-    if (!value) {
-        self->bad = true;
-        return;
-    }
-    value += blanks(value);
-    for (char *end = value + strlen(value);
-         end > value && (end[-1] == ' ' || end[-1] == '\t');)
-        *--end = '\0';
-    if (is_named(name, "host")) {
-        self->hosts++;
-    } else if (is_named(name, "content-length")) {
-        self->lengths++;
-        self->bad |= !*value || value[strspn(value, "0123456789")];
-        self->body |= value[strspn(value, "0")] != '\0';
-    } else if (is_named(name, "transfer-encoding")) {
-        self->body = true;
-    } else if (is_named(name, "connection")) {
-        self->close |= has_word(value, "close");
-        self->keep_alive |= has_word(value, "keep-alive");
-    } else if (is_named(name, "range")) {
-        self->range = value;
-    } else if (is_named(name, "if-range")) {
-        self->if_range = true;
-    } else if (!is_token(name)) {
-        self->bad = true; /* also a folded line: it begins with a space */
-    }
-}
-
-/* Reads the head of LENGTH bytes at TEXT, and changes it on the way. */
-static inline void read_request(
-    struct request *self, char *text, size_t length) {
-    char *end = text + length - 2, *lf; /* the empty line */
-    *self = (struct request){0};
-    for (char *line = text; line < end && !self->bad; line = lf + 1) {
-        lf = memchr(line, '\n', (size_t)(end - line));
-        lf[-1] = '\0';
-        if (!is_text(line, (size_t)(lf - 1 - line)))
-            self->bad = true;
-        else if (line == text)
-            read_request_line(self, line);
-        else
-            read_field(self, line);
-    }
+/* All lines have been read: what does the head come to? */
+static inline void judge(struct request *self) {
     self->bad |= self->hosts > 1 || self->lengths > 1 ||
         (self->hosts == 0 && !self->old);
+    if (!self->bad && !self->other_method) self->bad = !read_target(self);
     self->status = self->bad  ? 400
         : self->other_version ? 505
         : self->long_target   ? 414
@@ -209,12 +216,44 @@ static inline void read_request(
     self->keep = !self->close && !self->body &&
         (self->status == 0 || self->status == 405) &&
         (self->keep_alive || !self->old);
+    if (self->range) *self->range_end = '\0';
     if (self->head || self->if_range) /* we have nothing to compare with */
         self->range = NULL;
 }
 
+static inline void read_line(
+    struct request *self, char *line, char *cr, bool first) {
+    if (self->bad) return; /* what else it says does not matter */
+    if (!is_text(line, (size_t)(cr - line)))
+        self->bad = true;
+    else if (first)
+        read_request_line(self, line, cr);
+    else
+        read_field(self, line, cr);
+}
+
+/* Reads the head that LENGTH bytes at TEXT begin with. Returns its length, empty
+ * line included; 0: it is not complete, and nothing has been changed; -1: one of
+ * its lines ends in LF alone. */
+static inline long read_request(
+    struct request *self, char *text, size_t length) {
+    char *end = text + length, *line = text;
+    *self = (struct request){0};
+    do {
+        char *lf = memchr(line, '\n', (size_t)(end - line));
+        if (!lf) return 0;
+        if (lf == line || lf[-1] != '\r') return -1;
+        read_line(self, line, lf - 1, line == text);
+        line = lf + 1;
+    } while (end - line < 2 || memcmp(line, "\r\n", 2) != 0);
+    judge(self);
+    return line + 2 - text;
+}
+
+/* ---- a range ---- */
+
 static inline bool read_digits(const char **text, uint64_t *value) {
-    if (!isdigit((unsigned char)**text)) return false;
+    if (!is_digit(**text)) return false;
     char *end;
     *value =
         strtoull(*text, &end, 10); /* too many digits: the greatest value */

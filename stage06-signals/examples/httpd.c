@@ -89,41 +89,97 @@ static MINI_POLL(open_below) {
 
 /* ---- a connection ---- */
 
-/* An answer under way. */
+/* A wait that ends at a deadline, as one of mini_timeout does. But its alarm
+ * stays set when the wait is over, and when it goes off, perhaps the deadline
+ * of a later wait is still to come. For most waits are short: to set and stop
+ * an alarm for each takes as long as to read a request. */
+struct limit {
+    struct mini_future future; /* its child is what is waited for */
+    struct mini_sleep alarm; /* at the deadline or before */
+    uint64_t deadline;
+};
+
+/* An answer out of a file, under way. */
 struct answer {
     struct mini_future future;
     struct conn *conn;
-    const char *body, *type; /* from memory, if there is no FILE */
-    int status, file; /* the file, or -1 */
+    const char *type;
+    int status, file;
     uint64_t size, first, length; /* of the file; of the part to be sent */
 };
 
 struct conn {
     struct mini_future future;
-    struct mini_timeout timeout;
+    struct limit limit;
     struct mini_io io;
     struct mini_recv_stream stream;
     int fd;
     bool late; /* a head has taken too long */
     bool last; /* no request is answered after this one */
     uint64_t deadline; /* for the head that has begun */
+    char *in; /* what has come: in a leased buffer, or PART */
+    char *part; /* memory for a head that came in several, once one did */
+    size_t at, have; /* bytes of IN: read as requests, received */
+    size_t filled; /* bytes of OUT */
     struct request request;
     struct answer answer;
     union { /* the answer's, one after the other; not cleared for each */
         struct opening opening;
         struct mini_send_file sending;
     };
-    char *in; /* what has come: in a leased buffer, or PART */
-    char *part; /* memory for a head that came in several, once one did */
-    size_t at, have; /* bytes of IN: read as requests, received */
-    size_t filled; /* bytes of OUT */
     char out[OUT_BYTES];
 };
 
+/* ---- how long a peer may take ---- */
+
+/* Whether the deadline has come; if not, the alarm is set. */
+static bool is_due(struct limit *self, struct mini_context cx) {
+    while (mini_drive(&self->alarm.future, cx)) { /* not set, or gone off */
+        if (mini_now() >= self->deadline) return true;
+        mini_sleep_until(&self->alarm, self->deadline);
+    }
+    return false;
+}
+
+/* The deadline has come: cancels the child. */
+static MINI_POLL(give_up) {
+    struct mini_future *child = future->child;
+    struct mini_context cancel = {cx.task, true};
+    if (child->poll(child, cancel) == MINI_PENDING) return MINI_PENDING;
+    bool ours = child->result == -ECANCELED;
+    return mini_ready(future, ours ? -ETIMEDOUT : child->result);
+}
+
+static MINI_POLL(limited) {
+    struct mini_future *child = future->child;
+    if (child->poll(child, cx) == MINI_READY)
+        return mini_ready(future, child->result);
+    if (cx.cancel || !is_due(MINI_SELF(struct limit), cx)) return MINI_PENDING;
+    future->poll = give_up;
+    return give_up(future, cx);
+}
+
+static void stop_alarm(struct limit *self) {
+    (void)mini_drive(&self->alarm.future, (struct mini_context){NULL, true});
+}
+
+/* Waits for INNER until DEADLINE; then cancels it, and the result is
+ * -ETIMEDOUT. */
+static struct mini_future *limit(
+    struct conn *conn, struct mini_future *inner, uint64_t deadline) {
+    struct limit *self = &conn->limit;
+    if (self->alarm.deadline > deadline) stop_alarm(self);
+    self->future = MINI_FUTURE(limited, "limited");
+    self->future.child = inner;
+    self->deadline = deadline;
+    return &self->future;
+}
+
 /* Sends OUT. It does not wait for ever for a peer that does not read. */
 static struct mini_future *flush(struct conn *self) {
-    return mini_timeout(&self->timeout,
-        mini_send_all(&self->io, self->fd, self->out, self->filled), patience);
+    return limit(self,
+        mini_send_all(&self->io, self->fd, self->out, self->filled),
+        mini_now() + patience);
 }
 
 /* What came of flush. A result of only part of OUT is an error: a peer that got
@@ -136,20 +192,23 @@ static long flushed(struct conn *self, long result) {
 
 /* ---- the head of an answer ---- */
 
-static const char *reason(int status) {
+/* Its three digits, a space, and WORDS that may be the body as well. */
+#define WORDS(status) (status_line(status) + 4)
+
+static const char *status_line(int status) {
     switch (status) {
-    case 200: return "OK";
-    case 206: return "Partial Content";
-    case 400: return "Bad Request";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 416: return "Range Not Satisfiable";
-    case 431: return "Request Header Fields Too Large";
-    case 503: return "Service Unavailable";
-    default: return "HTTP Version Not Supported";
+    case 200: return "200 OK";
+    case 206: return "206 Partial Content";
+    case 400: return "400 Bad Request";
+    case 404: return "404 Not Found";
+    case 405: return "405 Method Not Allowed";
+    case 408: return "408 Request Timeout";
+    case 413: return "413 Content Too Large";
+    case 414: return "414 URI Too Long";
+    case 416: return "416 Range Not Satisfiable";
+    case 431: return "431 Request Header Fields Too Large";
+    case 503: return "503 Service Unavailable";
+    default: return "505 HTTP Version Not Supported";
     }
 }
 
@@ -178,129 +237,137 @@ static const char *date(void) {
     return text;
 }
 
-/* Inline, so that a literal's length is known and its copy is a few stores. */
-static inline void add(struct conn *self, const char *text) {
+/* Returns where the next text goes, as the next ones do. Inline, so that a
+ * literal's length is known and its copy is a few stores. */
+static inline char *add(char *to, const char *text) {
     size_t length = strlen(text);
-    memcpy(self->out + self->filled, text, length);
-    self->filled += length;
+    memcpy(to, text, length);
+    return to + length;
 }
 
-static void add_number(struct conn *self, uint64_t number) {
-    char text[21], *first = text + sizeof text - 1;
-    *first = '\0';
+static char *add_number(char *to, uint64_t number) {
+    char digits[20]; /* the last one first */
+    int count = 0;
     do {
-        *--first = (char)('0' + number % 10);
+        digits[count++] = (char)('0' + number % 10);
     } while ((number /= 10) > 0);
-    add(self, first);
+    while (count > 0) *to++ = digits[--count];
+    return to;
 }
 
-static void add_range(struct conn *self, const struct answer *answer) {
-    add(self, "Content-Range: bytes ");
-    if (answer->status == 416) {
-        add(self, "*");
+/* The lines that every answer begins with. By hand: with printf it took ten
+ * times as long, as long as the rest of the program. */
+static char *begin_head(
+    char *to, int status, const char *type, uint64_t length) {
+    to = add(to, "HTTP/1.1 ");
+    to = add(to, status_line(status));
+    to = add(to, "\r\nDate: ");
+    to = add(to, date());
+    to = add(to, "\r\nContent-Type: ");
+    to = add(to, type);
+    to = add(to, "\r\nContent-Length: ");
+    to = add_number(to, length);
+    return add(to, "\r\n");
+}
+
+static char *end_head(char *to, const struct conn *conn) {
+    if (conn->last)
+        to = add(to, "Connection: close\r\n");
+    else if (conn->request.old)
+        to = add(to, "Connection: keep-alive\r\n");
+    return add(to, "\r\n");
+}
+
+static char *add_range(char *to, const struct answer *answer) {
+    to = add(to, "Content-Range: bytes ");
+    if (answer->status == 206) {
+        to = add_number(to, answer->first);
+        to = add(to, "-");
+        to = add_number(to, answer->first + answer->length - 1);
     } else {
-        add_number(self, answer->first);
-        add(self, "-");
-        add_number(self, answer->first + answer->length - 1);
+        to = add(to, "*");
     }
-    add(self, "/");
-    add_number(self, answer->size);
-    add(self, "\r\n");
-}
-
-/* Writes into OUT, which has HEAD_BYTES of room. By hand: with printf it took
- * ten times as long, as long as the rest of the program. */
-static void add_head(struct conn *self, const struct answer *answer) {
-    add(self, "HTTP/1.1 ");
-    add_number(self, (uint64_t)answer->status);
-    add(self, " ");
-    add(self, reason(answer->status));
-    add(self, "\r\nDate: ");
-    add(self, date());
-    add(self, "\r\nContent-Type: ");
-    add(self, answer->type);
-    add(self, "\r\nContent-Length: ");
-    add_number(self, answer->length);
-    add(self, "\r\n");
-    if (answer->file >= 0) add(self, "Accept-Ranges: bytes\r\n");
-    if (answer->status == 206 || answer->status == 416) add_range(self, answer);
-    if (answer->status == 405) add(self, "Allow: GET, HEAD\r\n");
-    if (self->last)
-        add(self, "Connection: close\r\n");
-    else if (self->request.old)
-        add(self, "Connection: keep-alive\r\n");
-    add(self, "\r\n");
+    to = add(to, "/");
+    to = add_number(to, answer->size);
+    return add(to, "\r\n");
 }
 
 /* ---- an answer ---- */
 
-/* Notes what came of open_below. */
-static void found(struct answer *self, long result) {
-    struct opening *opening = &self->conn->opening;
-    bool shortage = result == -EMFILE || result == -ENFILE ||
-        result == -ENOMEM || result == -EAGAIN;
-    if (result < 0) {
-        self->status = shortage ? 503 : 404;
-        return;
-    }
-    self->file = (int)result;
-    self->size = opening->look.size;
-    self->type = type_of(opening->last);
-    self->status = read_range(
-        self->conn->request.range, self->size, &self->first, &self->length);
-    if (self->status != 416) return;
-    close(self->file);
-    self->file = -1;
+/* Whether OUT has room for a head, with a body of WORDS or of LENGTH bytes. */
+static bool has_room(const struct conn *self, uint64_t length) {
+    return self->filled + HEAD_BYTES + (length <= SMALL ? length : 0) <=
+        OUT_BYTES;
 }
 
-/* Whether OUT has room for the head, and for a body that leaves with it. */
-static bool has_room(const struct answer *self) {
-    size_t body = self->length <= SMALL ? (size_t)self->length : 0;
-    return self->conn->filled + HEAD_BYTES + body <= OUT_BYTES;
+/* Adds an answer from memory to OUT; REFUSED is NULL, or the answer to a range
+ * that the file does not have. */
+static void add_words(struct conn *self, int status, const char *words,
+    const struct answer *refused) {
+    char *to = begin_head(
+        self->out + self->filled, status, "text/plain", strlen(words) + 1);
+    if (refused) to = add_range(to, refused);
+    if (status == 405) to = add(to, "Allow: GET, HEAD\r\n");
+    to = end_head(to, self);
+    if (!self->request.head) to = add(add(to, words), "\n");
+    self->filled = (size_t)(to - self->out);
+}
+
+static void add_file_head(struct conn *self, const struct answer *answer) {
+    char *to = begin_head(
+        self->out + self->filled, answer->status, answer->type, answer->length);
+    to = add(to, "Accept-Ranges: bytes\r\n");
+    if (answer->status == 206) to = add_range(to, answer);
+    self->filled = (size_t)(end_head(to, self) - self->out);
+}
+
+/* What came of open_below. True: there is a file, or part of one, to be sent;
+ * else words are added to OUT. */
+static bool found(struct answer *self, long result) {
+    struct conn *conn = self->conn;
+    bool shortage = result == -EMFILE || result == -ENFILE ||
+        result == -ENOMEM || result == -EAGAIN;
+    self->file = (int)result;
+    self->status = shortage ? 503 : 404;
+    if (result >= 0) {
+        self->size = conn->opening.look.size;
+        self->type = type_of(conn->opening.last);
+        self->status = read_range(
+            conn->request.range, self->size, &self->first, &self->length);
+        if (self->status != 416) return true;
+        close(self->file);
+    }
+    add_words(conn, self->status, WORDS(self->status),
+        self->status == 416 ? self : NULL);
+    return false;
 }
 
 /* The peer must take at least a thousand bytes a second. */
 static struct mini_future *send_file(struct answer *self) {
     struct conn *conn = self->conn;
-    return mini_timeout(&conn->timeout,
+    return limit(conn,
         mini_send_file(&conn->sending, conn->fd, self->file,
             (int64_t)self->first, (size_t)self->length),
-        patience + self->length * MINI_MS);
+        mini_now() + patience + self->length * MINI_MS);
 }
 
 /* Adds the answer to OUT; sends OUT only if there is no room for all of it. */
 static MINI_POLL(answer) {
     struct answer *self = MINI_SELF(struct answer);
     struct conn *conn = self->conn;
-    struct request *request = &conn->request;
     MINI_BEGIN;
-    if (self->status == 0 && strcmp(request->path, "/hello") == 0) {
-        self->status = 200;
-        self->body = "hello";
-    } else if (self->status == 0) {
-        MINI_AWAIT(MINI_CALL(
-            struct opening, &conn->opening, open_below, .rest = request->path));
-        if (MINI_RESULT == -ECANCELED) MINI_RETURN(MINI_RESULT);
-        found(self, MINI_RESULT);
-    }
-    if (self->file < 0) {
-        if (!self->body) self->body = reason(self->status);
-        self->type = "text/plain";
-        self->length = strlen(self->body) + 1;
-    }
-    conn->last = !request->keep;
+    MINI_AWAIT(MINI_CALL(struct opening, &conn->opening, open_below,
+        .rest = conn->request.path));
+    if (MINI_RESULT == -ECANCELED) MINI_RETURN(MINI_RESULT);
+    if (!found(self, MINI_RESULT)) MINI_RETURN(0);
     future->result = 0;
-    if (!has_room(self)) {
+    if (!has_room(conn, self->length)) {
         MINI_AWAIT(flush(conn));
         future->result = flushed(conn, MINI_RESULT);
     }
     if (MINI_RESULT < 0) goto end;
-    add_head(conn, self);
-    if (self->file < 0 && !request->head) {
-        add(conn, self->body);
-        add(conn, "\n");
-    }
-    if (self->file < 0 || request->head) goto end;
+    add_file_head(conn, self);
+    if (conn->request.head) goto end;
     if (self->length <= SMALL) {
         MINI_AWAIT(
             mini_read_exact(&conn->io, self->file, conn->out + conn->filled,
@@ -314,8 +381,20 @@ static MINI_POLL(answer) {
     if (MINI_RESULT >= 0 && MINI_RESULT != (long)self->length)
         future->result = -EIO; /* the file is shorter than we have said */
 end:
-    if (self->file >= 0) close(self->file); /* only read: does not block */
+    close(self->file); /* only read: does not block */
     MINI_END(MINI_RESULT < 0 ? MINI_RESULT : 0);
+}
+
+/* Adds to OUT what needs no file; false: the request asks for one. */
+static bool answers_at_once(struct conn *self) {
+    int status = self->request.status;
+    if (status != 0)
+        add_words(self, status, WORDS(status), NULL);
+    else if (strcmp(self->request.path, "/hello") == 0)
+        add_words(self, 200, "hello", NULL);
+    else
+        return false;
+    return true;
 }
 
 /* ---- a connection's life ---- */
@@ -331,23 +410,18 @@ static bool next_request(struct conn *self) {
     char *head = self->in + self->at;
     bool full = left >= IN_BYTES;
     size_t bytes = full ? IN_BYTES : left;
-    long length = head_length(head, bytes);
+    long length = read_request(request, head, bytes);
     if (length == 0 && !full && !self->late) return false;
-    if (length > 0) {
-        read_request(request, head, (size_t)length);
+    if (length > 0)
         self->at += (size_t)length;
-    } else {
+    else
         *request = (struct request){.status = length < 0 ? 400
                 : !full                                  ? 408
                 : memchr(head, '\n', bytes)              ? 431
                                                          : 414};
-    }
+    self->last = !request->keep;
     self->deadline = mini_now() + patience; /* for the next one */
     return true;
-}
-
-static uint64_t time_left(const struct conn *self) {
-    return self->deadline > mini_now() ? self->deadline - mini_now() : 0;
 }
 
 /* While nothing comes, a connection has no buffer. */
@@ -370,9 +444,10 @@ static bool keep_rest(struct conn *self) {
     return true;
 }
 
-/* Waits for something to come, at most NS ns. */
-static struct mini_future *receive(struct conn *self, uint64_t ns) {
-    return mini_timeout(&self->timeout, mini_recv_next(&self->stream), ns);
+/* Waits for something to come: the rest of a head, or a new one. */
+static struct mini_future *receive(struct conn *self) {
+    if (self->have == 0) self->deadline = mini_now() + patience;
+    return limit(self, mini_recv_next(&self->stream), self->deadline);
 }
 
 /* Notes what has come, or that nothing came in time; false if it is the end. */
@@ -395,8 +470,14 @@ static MINI_POLL(converse) {
     MINI_BEGIN;
     do {
         while (!self->last && next_request(self)) {
-            MINI_AWAIT(MINI_CALL(struct answer, &self->answer, answer,
-                .conn = self, .file = -1, .status = self->request.status));
+            if (!has_room(self, 0)) {
+                MINI_AWAIT(flush(self));
+                future->result = flushed(self, MINI_RESULT);
+                if (MINI_RESULT < 0) goto end;
+            }
+            if (answers_at_once(self)) continue;
+            MINI_AWAIT(
+                MINI_CALL(struct answer, &self->answer, answer, .conn = self));
             if (MINI_RESULT < 0) goto end;
         }
         if (self->filled > 0) {
@@ -406,7 +487,7 @@ static MINI_POLL(converse) {
         if (MINI_RESULT < 0) goto end;
         if (self->last) break;
         if (!keep_rest(self)) goto end;
-        MINI_AWAIT(receive(self, self->have > 0 ? time_left(self) : patience));
+        MINI_AWAIT(receive(self));
     } while (received(self, MINI_RESULT));
     if (!self->last) goto end;
     /* Closing with something unread would be a reset, which may reach the peer
@@ -415,12 +496,13 @@ static MINI_POLL(converse) {
     MINI_AWAIT(mini_shutdown_socket(&self->io, self->fd, SHUT_WR));
     do {
         give_back(self);
-        MINI_AWAIT(receive(self, time_left(self)));
+        MINI_AWAIT(limit(self, mini_recv_next(&self->stream), self->deadline));
     } while (MINI_RESULT > 0);
 end:
     give_back(self);
     free(self->part);
     MINI_AWAIT_SHIELDED(mini_recv_end(&self->stream));
+    stop_alarm(&self->limit);
     MINI_END(0);
 }
 
