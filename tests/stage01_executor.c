@@ -533,6 +533,7 @@ static MINI_POLL(starts_a_task) {
     mini_guest_start(&own.guest);
     self->stats = *mini_stats();
     MINI_AWAIT(settle(&self->settle));
+    memset(&own.guest, 0xAA, sizeof own.guest); /* it is ours again */
     MINI_END(own.future.result);
 }
 
