@@ -65,17 +65,6 @@ void *__wrap_realloc(void *block, size_t size) {
     return larger;
 }
 
-/* A block a task: so that one that has ended is freed, and not only unused. */
-void *__wrap_mini_slab_alloc(struct mini_slab *slab, size_t size) {
-    (void)slab;
-    return __wrap_malloc(size);
-}
-
-void __wrap_mini_slab_free(struct mini_slab *slab, void *block, size_t size) {
-    (void)slab, (void)size;
-    __wrap_free(block);
-}
-
 void sim_memory_check(void) {
     SIM_CHECK(live_blocks == 0, "%ld block(s) of memory are left", live_blocks);
     for (size_t i = 0; i < sizeof freed / sizeof *freed; i++) let_go(i);
