@@ -74,14 +74,19 @@ static MINI_POLL(sleep_poll) {
         mini_wheel_cancel(&mini_self->wheel, &self->timer);
         return mini_ready(future, -ECANCELED);
     }
-    if (!future->resume) {
-        if (self->from_first_poll)
-            self->deadline = mini_from_now(self->deadline);
+    if (!future->resume)
         mini_timer_start(mini_self, &self->timer, self->deadline);
-    }
     future->resume = 1;
     self->timer.task = cx.task;
     return MINI_PENDING;
+}
+
+/* The first poll of a sleep whose DEADLINE is a duration yet. */
+static MINI_POLL(first_poll) {
+    struct mini_sleep *self = MINI_SELF(struct mini_sleep);
+    self->deadline = mini_from_now(self->deadline);
+    future->poll = sleep_poll;
+    return sleep_poll(future, cx);
 }
 
 struct mini_future *mini_sleep_until(
@@ -90,7 +95,7 @@ struct mini_future *mini_sleep_until(
 }
 
 struct mini_future *mini_sleep(struct mini_sleep *slot, uint64_t ns) {
-    return MINI_MAKE(slot, sleep_poll, .deadline = ns, .from_first_poll = true);
+    return MINI_MAKE(slot, first_poll, .deadline = ns);
 }
 
 /* When the time is up, INNER is polled once more before it is cancelled: a

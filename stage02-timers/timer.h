@@ -55,8 +55,8 @@ uint64_t mini_from_now(uint64_t ns);
 struct mini_sleep {
     struct mini_future future;
     struct mini_timer timer; /**< in the wheel while it waits */
-    uint64_t deadline; /**< on the clock of mini_now */
-    bool from_first_poll; /**< until then, deadline is a duration */
+    uint64_t deadline; /**< on the clock of mini_now; before the first poll of
+                        * mini_sleep, a duration */
 };
 
 /** Waits until NS nanoseconds have passed since its first poll; the result is
