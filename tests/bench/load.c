@@ -232,9 +232,10 @@ static void one_message_each(unsigned first, unsigned last) {
     }
 }
 
-/* The first ones make room for what a server keeps for all. */
+/* The first half make room for what a server keeps for all: once they are done,
+ * it has used each of its buffers. */
 static void load_idle(void) {
-    unsigned first = connections / 4;
+    unsigned first = connections / 2;
     one_message_each(0, first);
     size_t before = server_memory();
     one_message_each(first, connections);
