@@ -82,9 +82,9 @@ MINI_POLL(mini_io_step) {
 
 /* ---- the doorbell ---- */
 
+/* With a multishot poll each ring completes it, so it need not be cleared. */
 static void bell_rang(struct mini_io *bell, long result) {
-    (void)bell;
-    if (result >= 0) mini_bell_clear(&mini_self->parker.bell);
+    if (result >= 0 && !bell->active) mini_bell_clear(&mini_self->parker.bell);
 }
 
 static void watch_bell(struct mini_io_shard *io) {

@@ -195,6 +195,8 @@ static void wait_until_ready(
     struct io_uring_sqe *sqe = get_sqe(io);
     io_uring_prep_poll_add(
         sqe, operation->fd, mini_io_receives(operation) ? POLLIN : POLLOUT);
+    if (operation->background && io->features & MINI_MULTISHOT) /* the bell */
+        sqe->len = IORING_POLL_ADD_MULTI;
     io_uring_sqe_set_data(sqe, operation);
     operation->armed = true;
 }

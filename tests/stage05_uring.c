@@ -4533,6 +4533,35 @@ static void g4_7_a_message_wakes_a_shard_that_waits_for_io(void **state) {
     close_pair(fd);
 }
 
+static long operations(void *unused) {
+    (void)unused;
+    return (long)mini_stats()->operations;
+}
+
+/* Calls the other shard until it has had to be woken often enough. */
+static mini_poll rings_often(
+    struct mini_future *future, struct mini_context cx) {
+    struct doorbell *self = MINI_SELF(struct doorbell);
+
+    MINI_BEGIN;
+    MINI_AWAIT(mini_submit_to(&self->call, 1, operations, NULL));
+    self->answers = MINI_RESULT;
+    while (mini_stats()->rings < 20 && self->i++ < 100000)
+        MINI_AWAIT(mini_submit_to(&self->call, 1, operations, NULL));
+    self->answers = MINI_RESULT - self->answers;
+    NOTE(mini_stats()->rings >= 20);
+    NOTE(self->answers > 1 && mini_self->io->features & MINI_MULTISHOT);
+    MINI_END(self->answers);
+}
+
+static void g5_10_one_request_waits_for_all_rings(void **state) {
+    struct doorbell self = {.future = MINI_FUTURE(rings_often, "rings_often")};
+
+    (void)state;
+    check(run(&self.future, real_clock(2)) >= 0);
+    assert_notes(1, 0);
+}
+
 /* Who looks for work all the time need not be told of it. */
 static mini_poll spinner(struct mini_future *future, struct mini_context cx) {
     struct doorbell *self = MINI_SELF(struct doorbell);
@@ -11128,6 +11157,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_1_io_goes_on_beside_calls),
     cmocka_unit_test(g2_8_a_shard_that_waits_for_io_sleeps),
     cmocka_unit_test(g4_7_a_message_wakes_a_shard_that_waits_for_io),
+    cmocka_unit_test(g5_10_one_request_waits_for_all_rings),
     cmocka_unit_test(g3_5_who_spins_is_not_rung),
     cmocka_unit_test(g2_8_who_spins_gives_up_after_its_time),
     cmocka_unit_test(g2_8_who_spins_looks_in_each_turn),

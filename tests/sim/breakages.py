@@ -90,8 +90,12 @@ BREAKAGES = [
      "            future, cx.cancel ? -ECANCELED : future->result);\n"
      "    future->resume"),
     ("the doorbell is not cleared", 5, "io.c",
-     "    if (result >= 0) mini_bell_clear(&mini_self->parker.bell);",
-     "    (void)result;"),
+     "    if (result >= 0 && !bell->active) mini_bell_clear"
+     "(&mini_self->parker.bell);",
+     "    (void)bell, (void)result;"),
+    ("the doorbell is not watched again when its watch has ended", 5, "io.c",
+     "    if (io->bell.active) return;\n",
+     "    if (io->bell.op == MINI_OP_READABLE) return;\n"),
     ("a full submission queue is not submitted", 5, "io_uring.c",
      "        io_uring_submit(&uring->ring);\n        reap(io);",
      "        break;"),

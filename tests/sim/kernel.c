@@ -200,6 +200,7 @@ void mini_bell_close(struct mini_bell *bell) { sim_close(bell->wait_fd); }
 void mini_bell_ring(struct mini_bell *bell) {
     sim_point("ring the bell");
     sim_object(bell->ring_fd)->count = 1;
+    sim_object(bell->ring_fd)->rings++;
 }
 
 void mini_bell_clear(struct mini_bell *bell) {

@@ -17,7 +17,8 @@ enum kind { BELL, STREAM, LISTENER };
 struct object {
     struct object *next; /* among all of this seed */
     enum kind kind;
-    size_t count; /* bytes to be read, connections, rings of a bell */
+    size_t count; /* bytes to be read, connections, 1 of a bell that was rung */
+    unsigned rings; /* of a bell, in all */
     size_t room; /* of a stream: for that many bytes */
     char bytes[5000];
     struct object *peer; /* the stream's other end */

@@ -25,6 +25,7 @@ struct request {
     bool sent; /* of a send_zc: its second completion is to come */
     long sum; /* of what it has sent */
     long count;
+    unsigned rings; /* of a multishot poll: its bell's that it has told of */
 };
 
 struct ring {
@@ -100,10 +101,21 @@ static void *buffer_of(struct request *q) {
     return (void *)(uintptr_t)q->sqe.addr;
 }
 
+/* A multishot poll tells of what is there at first, then of each ring. */
+static bool goes_on(struct request *q) {
+    switch (q->sqe.opcode) {
+    case IORING_OP_ACCEPT: return q->sqe.ioprio & IORING_ACCEPT_MULTISHOT;
+    case IORING_OP_RECV: return q->sqe.ioprio & IORING_RECV_MULTISHOT;
+    case IORING_OP_POLL_ADD: return q->sqe.len & IORING_POLL_ADD_MULTI;
+    default: return false;
+    }
+}
+
 static bool is_ready(struct request *q) {
     if (q->refused) return true;
     switch (q->sqe.opcode) {
     case IORING_OP_POLL_ADD:
+        if (goes_on(q) && q->rings == q->file->rings) return false;
         return sim_events(q->file) & (short)(q->sqe.poll32_events | ANY);
     case IORING_OP_ACCEPT:
     case IORING_OP_RECV: return sim_events(q->file) & (POLLIN | ANY);
@@ -184,14 +196,9 @@ static long perform(struct ring *ring, struct request *q, unsigned *flags) {
 
 /* One step of one request. A cancel may be late: then its real result comes. */
 static void step(struct ring *ring, struct request *q) {
-    unsigned multishot = q->sqe.opcode == IORING_OP_ACCEPT
-        ? IORING_ACCEPT_MULTISHOT
-        : q->sqe.opcode == IORING_OP_RECV ? IORING_RECV_MULTISHOT
-                                          : 0;
-    bool goes_on = q->sqe.ioprio & multishot;
     if (q->cancelled && !q->sent && (!is_ready(q) || sim_chance(2))) {
         scribble(q);
-        finish(ring, q, goes_on || sim_chance(2) ? -ECANCELED : -EINTR, 0);
+        finish(ring, q, goes_on(q) || sim_chance(2) ? -ECANCELED : -EINTR, 0);
         return;
     }
     if (q->sqe.opcode == IORING_OP_SEND_ZC) {
@@ -200,7 +207,8 @@ static void step(struct ring *ring, struct request *q) {
     }
     unsigned flags = 0;
     long result = q->refused ? q->refused : perform(ring, q, &flags);
-    if (goes_on && result > 0 && !sim_fault("a multishot ends"))
+    if (q->file) q->rings = q->file->rings;
+    if (goes_on(q) && result > 0 && !sim_fault("a multishot ends"))
         post(ring, q, result, flags | IORING_CQE_F_MORE);
     else
         finish(ring, q, result, flags);
