@@ -9,8 +9,9 @@
 
 #include <string.h>
 
-/* Polls in one turn: enough to make a turn's own cost small, few enough that
- * a task which always yields does not keep timers and I/O waiting. */
+/* Polls after which a turn polls no task again: enough to make its own cost
+ * small, few enough that a task which always yields does not keep timers and I/O
+ * waiting. */
 #define BATCH 128
 /* Failed awaits in one poll of a cancelled task before it must yield. */
 #define REFUSALS 64
@@ -141,8 +142,8 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 /* ---- a turn ---- */
 
-/* Polls the first task of the queue. */
-static void run_first(struct mini_executor *executor) {
+/* Polls the first task of the queue, and says which it was. */
+static struct mini_task *run_first(struct mini_executor *executor) {
     if (executor->random) shuffle(executor);
     struct mini_task *task = dequeue(executor);
     struct mini_future *future = future_of(task);
@@ -157,11 +158,20 @@ static void run_first(struct mini_executor *executor) {
         mini_enqueue(executor, task);
     else
         task->state = MINI_WAITING;
+    return task;
 }
 
+/* Rounds, in each of which all tasks that are in the queue get their poll. To
+ * look at timers and I/O within a round would gain nothing: whom they wake has
+ * to wait for its end. But more would come in than the tasks can deal with, and
+ * the queue, and what they hold meanwhile, would grow. */
 static unsigned run_tasks(struct mini_executor *executor) {
     unsigned polls = 0;
-    for (; executor->first && polls < BATCH; polls++) run_first(executor);
+    while (executor->first && polls < BATCH) {
+        const struct mini_task *last = executor->last;
+        do polls++;
+        while (run_first(executor) != last);
+    }
     return polls;
 }
 

@@ -144,7 +144,7 @@ static void stop(struct mini_executor *executor) {
     free(io);
 }
 
-/* If nothing is runnable, the wait that follows submits and completes in one
+/* If there is nothing to do, the wait that follows submits and completes in one
  * system call, so this does not; but no wait follows in a shard that spins. And
  * while messages keep coming there is none: so it does in every 16th turn. A
  * send is done once it is submitted: for that, nobody need get ready to sleep.
@@ -153,7 +153,7 @@ static unsigned turn(struct mini_executor *executor) {
     unsigned work = 0;
     if (executor->io->helper_count) work += mini_offload_turn(executor->io);
     if (executor->io->buffers) work += mini_buffers_lend(executor->io);
-    if (!executor->first && !executor->options.virtual_clock &&
+    if (!executor->first && work == 0 && !executor->options.virtual_clock &&
         !executor->options.spin && ++executor->io->skipped % 16 != 0)
         return work;
     return work + executor->io->backend->turn(executor->io, 0);

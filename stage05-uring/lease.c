@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#define SHORT_LINE 64
+
 int mini_buffers_need(struct mini_io_shard *io) {
     size_t wish = io->executor->options.buffers;
     size_t most = wish ? wish : MINI_BUFFERS;
@@ -45,13 +47,14 @@ void mini_lease_return(struct mini_buffer *buffer) {
     buffers->free[buffers->free_count++] = buffer;
 }
 
-/* All streams in LINE, not just one for each free buffer: the first may have
- * nothing to receive now, and would keep its buffer from the next. A stream
- * that finds none again goes to the end of the line, behind LAST. */
-static unsigned try_again(struct mini_list *line) {
+/* As many streams in LINE as there are buffers in the ring, LENT, since more
+ * would ask in vain; but of a short line all, for the first ones may have
+ * nothing to receive, or may have to wait until they are ready. A stream that
+ * finds none again goes to the end of the line, behind LAST. */
+static unsigned try_again(struct mini_list *line, unsigned lent) {
     struct mini_list *last = line->prev, *link = NULL;
-    unsigned count = 0;
-    for (; link != last && !mini_list_empty(line); count++) {
+    unsigned count = 0, most = lent > SHORT_LINE ? lent : SHORT_LINE;
+    for (; count < most && link != last && !mini_list_empty(line); count++) {
         link = mini_list_pop(line);
         struct mini_io *stream = MINI_CONTAINER(link, struct mini_io, link);
         stream->starved = false;
@@ -71,5 +74,5 @@ unsigned mini_buffers_lend(struct mini_io_shard *io) {
         buffers->lent++;
     }
     if (buffers->lent + buffers->free_count == 0) return 0; /* all are in use */
-    return try_again(&buffers->starved);
+    return try_again(&buffers->starved, buffers->lent);
 }

@@ -61,8 +61,8 @@ int mini_buffers_need(struct mini_io_shard *io);
 void mini_buffers_destroy(struct mini_io_shard *io);
 /** Once a turn: with a buffer ring lends free buffers to the kernel, but at
  * most half of all, for a flood on one stream may fill all that the kernel has
- * before the stream can be stopped. Unless all buffers are in use, the streams
- * that wait for one try again; says how many. */
+ * before the stream can be stopped. Unless all buffers are in use, streams that
+ * wait for one try again, as many as may find one; says how many. */
 unsigned mini_buffers_lend(struct mini_io_shard *io);
 /** A free buffer, or NULL. */
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io);

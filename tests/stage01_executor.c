@@ -809,6 +809,7 @@ static MINI_POLL(many_rounds) {
         MINI_SPAWN(struct ranked, ranked, .rank = i);
     for (self->i = 0; self->i < ROUNDS; self->i++)
         MINI_AWAIT(mini_yield(&self->yield));
+    self->stats = *mini_stats();
     MINI_END(0);
 }
 
@@ -818,6 +819,13 @@ static void g1_2_the_order_outlives_a_turn(void **state) {
     assert_int_equal(ranked_polls, RANKS * ROUNDS);
     for (int i = 0; i < RANKS * ROUNDS; i++)
         assert_int_equal(ranks[i], i % RANKS);
+}
+
+/* Else more could come in, turn by turn, than there are polls for. */
+static void g1_2_a_turn_polls_all_that_wait(void **state) {
+    (void)state;
+    assert_int_equal(play(many_rounds), 0);
+    assert_int_equal(scene.stats.turns, ROUNDS); /* main came alone in one */
 }
 
 /* So that whoever yields for ever does not keep timers and I/O waiting. */
@@ -2658,6 +2666,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_2_tasks_run_in_the_order_woken),
     cmocka_unit_test(g1_2_who_wakes_itself_goes_last),
     cmocka_unit_test(g1_2_the_order_outlives_a_turn),
+    cmocka_unit_test(g1_2_a_turn_polls_all_that_wait),
     cmocka_unit_test(g1_2_a_turn_has_an_end),
     cmocka_unit_test(g1_2_semaphore_serves_in_order),
     cmocka_unit_test(g1_2_a_large_wait_is_not_overtaken),

@@ -8173,6 +8173,61 @@ static void g5_4_a_line_longer_than_the_queue_ends(void **state) {
     each_kernel(long_line);
 }
 
+/* Each has something to receive. Those for whom there is no buffer wait in line
+ * once, and ask again when there is one, not all of them each time. */
+enum { DINERS = 400, SEATS = 128 };
+static int crowd_fd[DINERS][2];
+
+static mini_poll one_of_crowd(
+    struct mini_future *future, struct mini_context cx) {
+    struct eater *self = MINI_SELF(struct eater);
+
+    MINI_BEGIN;
+    mini_recv_stream(&self->stream, self->fd);
+    MINI_AWAIT(mini_recv_next(&self->stream));
+    mini_lease_return(self->stream.lease);
+    self->got = (size_t)MINI_RESULT;
+    MINI_AWAIT(mini_recv_end(&self->stream));
+    MINI_END((long)self->got);
+}
+
+static mini_poll all_at_once_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct sink *self = MINI_SELF(struct sink);
+
+    MINI_BEGIN;
+    for (int i = 0; i < DINERS; i++) {
+        raw_send(crowd_fd[i][1], "x", 1);
+        hungry_line.task[i] =
+            MINI_SPAWN(struct eater, one_of_crowd, .fd = crowd_fd[i][0]);
+    }
+    for (; self->i < DINERS; self->i++) {
+        MINI_AWAIT(mini_join(&self->join, hungry_line.task[self->i]));
+        self->got += MINI_RESULT == 1;
+    }
+    NOTE((long)self->got);
+    self->held = mini_stats()->starved;
+    if (!(mini_self->io->features & MINI_BUFFER_RING)) self->held = 0;
+    NOTE(self->held <= DINERS + SEATS);
+    STEP(CENSUS(&the_census, SEATS));
+    MINI_END(0);
+}
+
+static void all_at_once(void) {
+    struct sink self = {.future = MINI_FUTURE(all_at_once_script, "at once")};
+
+    for (int i = 0; i < DINERS; i++)
+        open_pair(UNIX_SOCKETS, false, crowd_fd[i]);
+    check_equal(run(&self.future, few_buffers(SEATS, false)), 0);
+    for (int i = 0; i < DINERS; i++) close_pair(crowd_fd[i]);
+    assert_notes(DINERS, 1, 0);
+}
+
+static void g5_4_who_waits_for_a_buffer_does_not_ask_in_vain(void **state) {
+    (void)state;
+    each_kernel(all_at_once);
+}
+
 /* The end of a stream with buffers that nobody has asked for; of one that has
  * not begun; twice; cancelled. */
 static mini_poll ends_script(
@@ -11225,6 +11280,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g1_4_a_wait_that_is_over_wakes_nobody),
     cmocka_unit_test(g5_4_who_waits_for_a_buffer_and_is_asked_again),
     cmocka_unit_test(g5_4_a_line_longer_than_the_queue_ends),
+    cmocka_unit_test(g5_4_who_waits_for_a_buffer_does_not_ask_in_vain),
     cmocka_unit_test(g5_4_the_end_of_a_stream_gives_its_buffers_back),
     cmocka_unit_test(g5_4_a_stream_that_has_ended_waits_for_no_buffer),
     cmocka_unit_test(g5_2_a_cancelled_wait_leaves_bytes_in_the_stream),
