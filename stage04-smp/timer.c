@@ -38,7 +38,7 @@ static unsigned expire(struct mini_executor *executor) {
     unsigned expired = 0;
     struct mini_timer *timer;
     executor->now_is_fresh = false;
-    if (mini_wheel_next(&executor->wheel) == UINT64_MAX) return 0;
+    if (!executor->wheel.used) return 0;
     uint64_t tick = read_clock(executor) >> MINI_TICK_BITS;
     while ((timer = mini_wheel_expire(&executor->wheel, tick))) {
         if (timer->task) mini_wake(timer->task);

@@ -30,6 +30,7 @@ static inline struct mini_list *first_slot(
             if (!mini_list_empty(list)) return list;
             wheel->occupied[level] &= wheel->occupied[level] - 1;
         }
+    wheel->used = false;
     *tick = UINT64_MAX;
     return NULL;
 }

@@ -45,6 +45,7 @@ struct mini_timer {
 /** All deadlines of one shard. */
 struct mini_wheel {
     uint64_t tick; /**< where it stands; no slot before it has timers */
+    bool used; /**< false: it has none at all */
     uint64_t occupied[MINI_WHEEL_LEVELS]; /**< bit n clear: slot n is empty */
     /** The timers, level by level. (In one array: a slot is found sooner.) */
     struct mini_list slots[MINI_WHEEL_LEVELS * MINI_WHEEL_SLOTS];
@@ -66,6 +67,7 @@ static inline void mini_wheel_insert(
     mini_list_push(
         &wheel->slots[level * MINI_WHEEL_SLOTS + slot], &timer->link);
     wheel->occupied[level] |= UINT64_C(1) << slot;
+    wheel->used = true;
 }
 
 /** Takes TIMER out of its wheel; no effect if it is in none. */
