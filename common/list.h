@@ -6,7 +6,8 @@
  *
  * - A head is a `struct mini_list` that mini_list_init() has made point to
  *   itself.
- * - A link that is zero (`{0}`) is in no list; removal makes it zero again.
+ * - A link whose `next` is NULL is in no list: one that is zero (`{0}`), or one
+ *   that was removed.
  * - A link is in one list at a time. Nothing is locked.
  *
  * The idea is the Linux kernel's `struct list_head`.
@@ -19,7 +20,7 @@
 /** A list's head, or one link in it. */
 struct mini_list {
     struct mini_list *next; /**< in a head: the first; in no list: NULL */
-    struct mini_list *prev; /**< in a head: the last; in no list: NULL */
+    struct mini_list *prev; /**< in a head: the last */
 };
 
 /** The structure that holds LINK as its MEMBER. */
@@ -60,7 +61,7 @@ static inline void mini_list_remove(struct mini_list *link) {
     if (!mini_list_linked(link)) return;
     link->next->prev = link->prev;
     link->prev->next = link->next;
-    link->next = link->prev = NULL;
+    link->next = NULL;
 }
 
 /** Takes out and returns the first link, NULL if the list is empty. */

@@ -243,10 +243,11 @@ static void drain(struct mini_executor *executor) {
 /* The task that runs main; it lives on mini_run's stack. */
 struct root {
     struct mini_guest guest;
-    struct mini_future future; /* awaits main */
+    struct mini_future future; /* polls main */
 };
 
-static MINI_POLL(root_poll) { return mini_await(future, cx); }
+/* Adds nothing of its own: main's result stays in main. */
+static MINI_POLL(root_poll) { return future->child->poll(future->child, cx); }
 
 static long run_main(struct mini_executor *executor, struct mini_future *main) {
     struct root root = {
@@ -259,7 +260,7 @@ static long run_main(struct mini_executor *executor, struct mini_future *main) {
     if (error < 0)
         name_tasks(executor, "wait for what can never come (EDEADLK)");
     drain(executor);
-    return error < 0 ? error : root.future.result;
+    return error < 0 ? error : main->result;
 }
 
 /* Starts ROW and those behind it, runs MAIN, and stops them, last one first. */

@@ -38,7 +38,7 @@ static unsigned expire(struct mini_executor *executor) {
     unsigned expired = 0;
     struct mini_timer *timer;
     executor->now_is_fresh = false;
-    if (executor->wheel.count == 0) return 0;
+    if (!executor->wheel.used) return 0;
     uint64_t tick = read_clock(executor) >> MINI_TICK_BITS;
     while ((timer = mini_wheel_expire(&executor->wheel, tick))) {
         if (timer->task) mini_wake(timer->task);
@@ -71,7 +71,7 @@ static MINI_POLL(sleep_poll) {
     if (future->resume && !mini_list_linked(&self->timer.link))
         return mini_ready(future, 0);
     if (cx.cancel) {
-        mini_wheel_cancel(&mini_self->wheel, &self->timer);
+        mini_wheel_cancel(&self->timer);
         return mini_ready(future, -ECANCELED);
     }
     if (!future->resume)

@@ -12,9 +12,8 @@
 
 void mini_wheel_init(struct mini_wheel *wheel) {
     *wheel = (struct mini_wheel){0};
-    for (int level = 0; level < MINI_WHEEL_LEVELS; level++)
-        for (int slot = 0; slot < MINI_WHEEL_SLOTS; slot++)
-            mini_list_init(&wheel->slots[level][slot]);
+    for (int i = 0; i < MINI_WHEEL_LEVELS * MINI_WHEEL_SLOTS; i++)
+        mini_list_init(&wheel->slots[i]);
 }
 
 /* The first slot that has timers, and in *TICK where it begins; NULL if there
@@ -26,10 +25,12 @@ static inline struct mini_list *first_slot(
             int shift = level * DIGIT;
             uint64_t slot = (uint64_t)__builtin_ctzll(wheel->occupied[level]);
             *tick = (wheel->tick >> shift >> DIGIT << DIGIT | slot) << shift;
-            struct mini_list *list = &wheel->slots[level][slot];
+            struct mini_list *list =
+                &wheel->slots[level * MINI_WHEEL_SLOTS + slot];
             if (!mini_list_empty(list)) return list;
             wheel->occupied[level] &= wheel->occupied[level] - 1;
         }
+    wheel->used = false;
     *tick = UINT64_MAX;
     return NULL;
 }
@@ -45,7 +46,7 @@ uint64_t mini_wheel_next(struct mini_wheel *wheel) {
  * next one is. So AHEAD goes to meet LINK from the other end: two timers come
  * at a time. Past the middle it finds what LINK has just moved. */
 static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
-    size_t level = (size_t)(slot - wheel->slots[0]) / MINI_WHEEL_SLOTS;
+    size_t level = (size_t)(slot - wheel->slots) / MINI_WHEEL_SLOTS;
     struct mini_list *link = slot->next, *ahead = slot->prev;
     mini_list_init(slot);
     wheel->occupied[level] &= wheel->occupied[level] - 1;
@@ -55,7 +56,6 @@ static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
         link = link->next;
         ahead = ahead->prev;
         __builtin_prefetch(ahead);
-        wheel->count--; /* it is counted again */
         mini_wheel_insert(wheel, timer);
     }
 }
@@ -66,7 +66,7 @@ struct mini_list *mini_wheel_advance(struct mini_wheel *wheel, uint64_t tick) {
     wheel->occupied[0] &= ~(UINT64_C(1) << wheel->tick % MINI_WHEEL_SLOTS);
     while ((slot = first_slot(wheel, &next)) && next <= tick) {
         wheel->tick = next;
-        if (slot < wheel->slots[1]) return slot; /* level 0: it is due */
+        if (slot < wheel->slots + MINI_WHEEL_SLOTS) return slot; /* due */
         cascade(wheel, slot);
     }
     wheel->tick = tick;

@@ -45,34 +45,33 @@ struct mini_timer {
 /** All deadlines of one shard. */
 struct mini_wheel {
     uint64_t tick; /**< where it stands; no slot before it has timers */
-    size_t count; /**< timers in it */
+    bool used; /**< false: it has none at all */
     uint64_t occupied[MINI_WHEEL_LEVELS]; /**< bit n clear: slot n is empty */
-    /** The timers. */
-    struct mini_list slots[MINI_WHEEL_LEVELS][MINI_WHEEL_SLOTS];
+    /** The timers, level by level. (In one array: a slot is found sooner.) */
+    struct mini_list slots[MINI_WHEEL_LEVELS * MINI_WHEEL_SLOTS];
 };
 
 /** Makes WHEEL an empty one that stands at tick 0. */
 void mini_wheel_init(struct mini_wheel *wheel);
 
 /** Inserts TIMER, which is in no wheel: due at TIMER->tick, or at once if the
- * wheel is past that. */
+ * wheel is past that. (63 ^ n is 63 - n, and with clz one instruction.) */
 static inline void mini_wheel_insert(
     struct mini_wheel *wheel, struct mini_timer *timer) {
-    uint64_t tick = timer->tick < wheel->tick ? wheel->tick : timer->tick;
+    if (timer->tick < wheel->tick) timer->tick = wheel->tick;
+    uint64_t tick = timer->tick;
     uint64_t differs = (tick ^ wheel->tick) | 1; /* clz of 0 is undefined */
     unsigned level =
-        (63 - (unsigned)__builtin_clzll(differs)) / MINI_WHEEL_DIGIT;
+        (63 ^ (unsigned)__builtin_clzll(differs)) / MINI_WHEEL_DIGIT;
     uint64_t slot = (tick >> (level * MINI_WHEEL_DIGIT)) % MINI_WHEEL_SLOTS;
-    mini_list_push(&wheel->slots[level][slot], &timer->link);
+    mini_list_push(
+        &wheel->slots[level * MINI_WHEEL_SLOTS + slot], &timer->link);
     wheel->occupied[level] |= UINT64_C(1) << slot;
-    wheel->count++;
+    wheel->used = true;
 }
 
-/** Takes TIMER out of WHEEL; no effect if it is in none. */
-static inline void mini_wheel_cancel(
-    struct mini_wheel *wheel, struct mini_timer *timer) {
-    if (!mini_list_linked(&timer->link)) return;
-    wheel->count--;
+/** Takes TIMER out of its wheel; no effect if it is in none. */
+static inline void mini_wheel_cancel(struct mini_timer *timer) {
     mini_list_remove(&timer->link);
 }
 
@@ -86,12 +85,12 @@ struct mini_list *mini_wheel_advance(struct mini_wheel *wheel, uint64_t tick);
 static inline struct mini_timer *mini_wheel_expire(
     struct mini_wheel *wheel, uint64_t tick) {
     if (tick < wheel->tick) return NULL; /* it never turns back */
-    struct mini_list *slot = &wheel->slots[0][wheel->tick % MINI_WHEEL_SLOTS];
+    struct mini_list *slot = &wheel->slots[wheel->tick % MINI_WHEEL_SLOTS];
     if (mini_list_empty(slot)) slot = mini_wheel_advance(wheel, tick);
     if (!slot) return NULL;
     struct mini_timer *timer =
         MINI_CONTAINER(slot->next, struct mini_timer, link);
-    mini_wheel_cancel(wheel, timer);
+    mini_wheel_cancel(timer);
     return timer;
 }
 

@@ -34,7 +34,7 @@ static void timers_init(unsigned count) {
 
 static inline void insert(struct timer *timer) {
     uint64_t differs = (timer->tick ^ wheel_tick) | 1;
-    int level = (63 - __builtin_clzll(differs)) / DIGIT;
+    int level = (63 ^ __builtin_clzll(differs)) / DIGIT;
     uint64_t slot = timer->tick >> (level * DIGIT) & ((1 << DIGIT) - 1);
     struct node *head = &slots[level][slot];
     timer->link.next = head;

@@ -16,9 +16,7 @@ static inline void timers_insert(unsigned i, uint64_t ns) {
     mini_timer_start(mini_self, &timers[i], mini_self->now + ns);
 }
 
-static inline void timers_cancel(unsigned i) {
-    mini_wheel_cancel(&mini_self->wheel, &timers[i]);
-}
+static inline void timers_cancel(unsigned i) { mini_wheel_cancel(&timers[i]); }
 
 static inline void timers_pass(uint64_t ns) {
     mini_self->now += ns;
