@@ -9,8 +9,8 @@
  * - EBUSY, EAGAIN from submitting: the entries stay in the SQ; reap, and submit
  *   again in the next turn.
  * - EINTR, ETIME from waiting: reap what there is; the caller looks again.
- * - CQ overflow: the kernel keeps the completions and io_uring_peek_cqe fetches
- *   them when there is room.
+ * - CQ overflow: the kernel keeps the completions; a turn that begins with room
+ *   fetches them.
  * - EAGAIN of an operation (its descriptor is O_NONBLOCK): wait until that is
  *   ready, start the operation again. EINTR of one: start it again; except
  *   close, which has closed all the same.
@@ -43,6 +43,7 @@ struct uring {
     bool has_files; /* a table of them is registered */
     bool has_buffer; /* for fixed reads and writes */
     bool fixed[FIXED_FILES]; /* by descriptor */
+    bool direct[FIXED_FILES]; /* of these, which have O_DIRECT */
     /* With MINI_BUFFER_RING: the ring of buffers lent to the kernel. */
     _Alignas(PAGE) struct io_uring_buf lent[MINI_BUFFERS_LENT];
 };
@@ -148,6 +149,7 @@ static int fix_file(struct mini_io_shard *io, int fd, bool on) {
         error = io_uring_register_files_sparse(&uring->ring, FIXED_FILES);
     if (error < 0) return error;
     uring->has_files = true;
+    uring->direct[fd] = on && fcntl(fd, F_GETFL) & O_DIRECT;
     error =
         io_uring_register_files_update(&uring->ring, (unsigned)fd, &value, 1);
     if (error >= 0 || !on) uring->fixed[fd] = on; /* or its close would fail */
@@ -293,12 +295,15 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         sqe->opcode = reads ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
         mini_self->stats.fixed_buffers++;
     }
+    operation->armed = false;
+    io_uring_sqe_set_data(sqe, operation);
     if (operation->op < MINI_OP_OPENAT && is_fixed(uring, fd)) {
         sqe->flags |= IOSQE_FIXED_FILE;
         mini_self->stats.fixed_files++;
+        /* with eight a device may begin, while we get others ready */
+        if (uring->direct[fd] && io_uring_sq_ready(&uring->ring) >= 8)
+            mini_self->stats.enters++, io_uring_submit(&uring->ring);
     }
-    operation->armed = false;
-    io_uring_sqe_set_data(sqe, operation);
 }
 
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
@@ -377,13 +382,16 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
         mini_io_complete(operation, result, cqe->flags & IORING_CQE_F_MORE);
 }
 
+/* Only what is there: peek alone would enter the kernel for more, while what
+ * these wake could be submitted. */
 static unsigned reap(struct mini_io_shard *io) {
-    struct uring *uring = io->state;
+    struct io_uring *ring = &((struct uring *)io->state)->ring;
     struct io_uring_cqe *entry;
     unsigned count = 0;
-    for (; io_uring_peek_cqe(&uring->ring, &entry) == 0; count++) {
+    for (; io_uring_cq_ready(ring) && !io_uring_peek_cqe(ring, &entry);
+         count++) {
         struct io_uring_cqe cqe = *entry; /* what follows may reuse its place */
-        io_uring_cqe_seen(&uring->ring, entry);
+        io_uring_cqe_seen(ring, entry);
         if (cqe.user_data & 1)
             watch_ended((struct mini_io *)(uintptr_t)(cqe.user_data - 1));
         else if (cqe.user_data)

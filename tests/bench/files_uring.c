@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The limit of reading a file, as files.h says: a loop over io_uring by hand, a
- * registered buffer and a registered file, and one system call a turn. */
+ * registered buffer and a registered file, and one system call a turn; past the
+ * page cache one for eight reads, so that the device begins sooner. */
 #include "files.h"
 
 #include <liburing.h>
@@ -8,6 +9,7 @@
 static struct io_uring ring;
 static char *memory;
 static uint64_t offsets[FILES_DEPTH];
+static bool direct;
 
 static void start(unsigned i) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
@@ -30,6 +32,7 @@ static bool turn(void) {
         more =
             more && files_came(memory + i * FILES_BLOCK, offsets[i], cqe->res);
         start(i);
+        if (direct && count % 8 == 0) io_uring_submit(&ring);
     }
     io_uring_cq_advance(&ring, count);
     return more;
@@ -40,7 +43,8 @@ int main(int argc, char **argv) {
             IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL};
     size_t bytes = FILES_DEPTH * FILES_BLOCK;
     if (argc < 2) return 2;
-    int fd = files_open(argv[1], argc == 3);
+    direct = argc == 3;
+    int fd = files_open(argv[1], direct);
     memory = aligned_alloc(FILES_BLOCK, bytes);
     if (!memory) return 1;
     if (io_uring_queue_init_params(2 * FILES_DEPTH, &ring, &params) < 0 ||
