@@ -16,9 +16,7 @@ void *mini_slab_more(struct mini_slab *slab, size_t size) {
     size_t bytes = class ? class * MINI_SLAB_STEP : size;
     struct mini_chunk *chunk = slab->newest[class];
     if (!chunk || (chunk->count + 1) * bytes > CHUNK_BYTES) {
-        /* aligned_alloc wants a multiple of 64 */
-        size_t room = ((class ? CHUNK_BYTES : size) | 63) + 1;
-        chunk = aligned_alloc(64, sizeof *chunk + room);
+        chunk = malloc(sizeof *chunk + (class ? CHUNK_BYTES : size));
         if (!chunk) return NULL;
         *chunk = (struct mini_chunk){.bytes = bytes};
         mini_list_push(&slab->chunks, &chunk->link);

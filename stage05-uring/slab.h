@@ -30,10 +30,9 @@
 /** How many classes there are. Class 0 is for blocks too large for another. */
 #define MINI_SLAB_CLASSES (MINI_SLAB_MAX / MINI_SLAB_STEP + 1)
 
-/** Memory from malloc: this, and behind it many blocks or one large one. It
- * begins a cache line, so that a block of whole lines can begin one, too. */
+/** Memory from malloc: this, and behind it many blocks or one large one. */
 struct mini_chunk {
-    _Alignas(64) struct mini_list link; /**< among the slab's chunks */
+    _Alignas(16) struct mini_list link; /**< among the slab's chunks */
     size_t bytes; /**< of a block */
     size_t count; /**< blocks that have been given out, even if free now */
 };
