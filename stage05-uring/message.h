@@ -36,7 +36,7 @@ struct mini_message {
 /** The way from one shard to another. */
 struct mini_lane {
     struct mini_spsc ring; /**< what is on the way */
-    _Alignas(MINI_CACHE_LINE) struct mini_list outbox; /**< sender only */
+    struct mini_list outbox; /**< sender only */
 };
 
 /** The row that takes messages in. */

@@ -22,7 +22,7 @@ static unsigned take_in(struct mini_executor *executor) {
     unsigned taken = mini_smp_look(executor);
     for (unsigned from = 0; from < here->smp->count; from++) {
         struct mini_spsc *ring = &mini_lane(here->smp, from, here->index)->ring;
-        void *messages[BATCH];
+        void *item;
         /* The second look before sleep has to be at the index: see park.h. A
          * shard that is awake looks at the slot: it needs that anyway, and
          * leaves the index to the sender's core. */
@@ -34,15 +34,13 @@ static unsigned take_in(struct mini_executor *executor) {
         if (here->is_quiet) atomic_fetch_sub(&here->smp->quiet, 1);
         here->is_quiet = false; /* it may have tasks again */
         mini_smp_not_idle(here);
-        size_t count = mini_spsc_pop_many(ring, messages, BATCH);
-        /* They lie in the sender's cache: this fetches all at the same time. */
-        for (size_t i = 0; i < count; i++) __builtin_prefetch(messages[i], 1);
-        for (size_t i = 0; i < count; i++) {
-            struct mini_message *message = messages[i];
+        unsigned count = 0;
+        for (; count < BATCH && mini_spsc_pop(ring, &item); count++) {
+            struct mini_message *message = item;
             message->deliver(message);
         }
         executor->stats.messages += count;
-        taken += (unsigned)count;
+        taken += count;
     }
     return taken;
 }

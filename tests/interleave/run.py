@@ -126,11 +126,13 @@ SHARD_MISTAKES = {
     "popped-then-not-idle": (
         "message.c",
         "        mini_smp_not_idle(here);\n"
-        "        size_t count = "
-        "mini_spsc_pop_many(ring, messages, BATCH);\n",
-        "        size_t count = "
-        "mini_spsc_pop_many(ring, messages, BATCH);\n"
-        "        mini_smp_not_idle(here);\n"),
+        "        unsigned count = 0;\n"
+        "        for (; count < BATCH && mini_spsc_pop(ring, &item); count++) "
+        "{\n",
+        "        unsigned count = 0;\n"
+        "        for (; count < BATCH && mini_spsc_pop(ring, &item); count++) "
+        "{\n"
+        "            mini_smp_not_idle(here);\n"),
     "idle-then-look": (
         "smp.c", "!nothing_on_the_way(smp) ||", ""),
     "counted-once": (
