@@ -116,12 +116,10 @@ struct mini_future {
 #define MINI_AWAIT_WITH(awaited, context) \
     do { \
         future->child = (awaited); \
+        future->resume = __LINE__; \
         __attribute__((fallthrough)); \
     case __LINE__: \
-        if (mini_await(future, context) == MINI_PENDING) { \
-            future->resume = __LINE__; \
-            return MINI_PENDING; \
-        } \
+        if (mini_await(future, context) == MINI_PENDING) return MINI_PENDING; \
     } while (0)
 
 /** The result of the last MINI_AWAIT. */
