@@ -75,24 +75,9 @@ static inline void mini_wheel_cancel(struct mini_timer *timer) {
     mini_list_remove(&timer->link);
 }
 
-/** For mini_wheel_expire, when the slot at which the wheel stands is empty:
- * goes on to the next that has timers due at TICK or before; NULL if there is
- * none: then the wheel stands at TICK. */
-struct mini_list *mini_wheel_advance(struct mini_wheel *wheel, uint64_t tick);
-
 /** Takes out and returns one timer that is due at TICK or before, the earliest
  * first; NULL if there is none: then the wheel stands at TICK, or was past it. */
-static inline struct mini_timer *mini_wheel_expire(
-    struct mini_wheel *wheel, uint64_t tick) {
-    if (tick < wheel->tick) return NULL; /* it never turns back */
-    struct mini_list *slot = &wheel->slots[wheel->tick % MINI_WHEEL_SLOTS];
-    if (mini_list_empty(slot)) slot = mini_wheel_advance(wheel, tick);
-    if (!slot) return NULL;
-    struct mini_timer *timer =
-        MINI_CONTAINER(slot->next, struct mini_timer, link);
-    mini_wheel_cancel(timer);
-    return timer;
-}
+struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick);
 
 /** The tick at which the wheel has something to do: when the first timer is
  * due, or has to move to a lower level; UINT64_MAX if the wheel is empty. */

@@ -4,8 +4,8 @@
  * In every level all slots with timers lie ahead of the wheel's own digit, and
  * all slots of a lower level come before those of a higher one. So the first
  * slot with timers in the lowest level that has any comes next: no search, no
- * wrap-around. A cancel only unlinks: the bit of a slot that it has emptied is
- * cleared later, once, by first_slot. */
+ * wrap-around. Whatever empties a slot leaves its bit: that is cleared later,
+ * once, by first_slot. */
 #include "wheel.h"
 
 #define DIGIT MINI_WHEEL_DIGIT
@@ -41,15 +41,13 @@ uint64_t mini_wheel_next(struct mini_wheel *wheel) {
     return tick;
 }
 
-/* Moves all timers of SLOT, the first that has any, to lower levels. They lie
- * anywhere in memory, and only a timer that has come from there says where the
- * next one is. So AHEAD goes to meet LINK from the other end: two timers come
- * at a time. Past the middle it finds what LINK has just moved. */
+/* Moves all timers of SLOT, to which the wheel has come, to lower levels. They
+ * lie anywhere in memory, and only a timer that has come from there says where
+ * the next one is. So AHEAD goes to meet LINK from the other end: two timers
+ * come at a time. Past the middle it finds what LINK has just moved. */
 static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
-    size_t level = (size_t)(slot - wheel->slots) / MINI_WHEEL_SLOTS;
     struct mini_list *link = slot->next, *ahead = slot->prev;
     mini_list_init(slot);
-    wheel->occupied[level] &= wheel->occupied[level] - 1;
     while (link != slot) {
         struct mini_timer *timer =
             MINI_CONTAINER(link, struct mini_timer, link);
@@ -60,15 +58,19 @@ static void cascade(struct mini_wheel *wheel, struct mini_list *slot) {
     }
 }
 
-struct mini_list *mini_wheel_advance(struct mini_wheel *wheel, uint64_t tick) {
+struct mini_timer *mini_wheel_expire(struct mini_wheel *wheel, uint64_t tick) {
     uint64_t next;
     struct mini_list *slot;
-    wheel->occupied[0] &= ~(UINT64_C(1) << wheel->tick % MINI_WHEEL_SLOTS);
     while ((slot = first_slot(wheel, &next)) && next <= tick) {
         wheel->tick = next;
-        if (slot < wheel->slots + MINI_WHEEL_SLOTS) return slot; /* due */
+        if (slot < wheel->slots + MINI_WHEEL_SLOTS) { /* level 0: it is due */
+            struct mini_timer *timer =
+                MINI_CONTAINER(slot->next, struct mini_timer, link);
+            mini_wheel_cancel(timer);
+            return timer;
+        }
         cascade(wheel, slot);
     }
-    wheel->tick = tick;
+    if (tick > wheel->tick) wheel->tick = tick;
     return NULL;
 }

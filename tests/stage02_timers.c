@@ -718,25 +718,6 @@ static void g2_4_the_wheel_forgets_what_is_cancelled(void **state) {
     assert_null(mini_wheel_expire(&wheel, 5));
 }
 
-/* The bits say of a slot that time has emptied that it is empty: a search does
- * not look at it again. */
-static void g2_4_an_emptied_slot_is_not_searched(void **state) {
-    struct mini_timer timers[4] = {
-        {.tick = 3}, {.tick = 70}, {.tick = 5000}, {.tick = 9000}};
-    const uint64_t occupied[4][3] = {/* after each has expired, by level */
-        {1 << 3, 1 << 1, 1 << 1 | 1 << 2}, {1 << 70 % 64, 0, 1 << 1 | 1 << 2},
-        {1 << 5000 % 64, 0, 1 << 2}, {UINT64_C(1) << 9000 % 64, 0, 0}};
-
-    (void)state;
-    mini_wheel_init(&wheel);
-    for (int i = 0; i < 4; i++) mini_wheel_insert(&wheel, &timers[i]);
-    for (int i = 0; i < 4; i++) {
-        assert_ptr_equal(mini_wheel_expire(&wheel, 9000), &timers[i]);
-        for (int level = 0; level < 3; level++)
-            assert_int_equal(wheel.occupied[level], occupied[i][level]);
-    }
-}
-
 static void g2_4_a_million_timers(void **state) {
     enum { MILLION = 1000000 };
     struct mini_timer *timers = calloc(MILLION, sizeof *timers);
@@ -1624,7 +1605,6 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g2_3_sleeps_of_all_lengths),
     cmocka_unit_test(g2_3_longer_than_there_is_time),
     cmocka_unit_test(g2_4_the_wheel_forgets_what_is_cancelled),
-    cmocka_unit_test(g2_4_an_emptied_slot_is_not_searched),
     cmocka_unit_test(g2_4_a_million_timers),
     cmocka_unit_test(g2_4_a_hundred_thousand_sleepers),
     cmocka_unit_test(g2_4_a_cancelled_sleep_is_gone),
