@@ -256,6 +256,7 @@ static int submit(struct io_uring *user) {
     struct ring *ring = ring_of(user);
     int count = 0;
     sim_point("io_uring_enter");
+    if (version < 2) flush(ring); /* as much as there is room for */
     if (ring->flags & IORING_SQ_CQ_OVERFLOW && version < 2) return -EBUSY;
     if (sim_fault("io_uring_enter: EAGAIN")) return -EAGAIN;
     for (; *user->sq.khead != user->sq.sqe_tail; count++) {
