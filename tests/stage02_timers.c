@@ -704,7 +704,9 @@ static void g2_4_the_wheel_forgets_what_is_cancelled(void **state) {
             mini_wheel_cancel(&timers[which]); /* no effect */
             assert_false(mini_list_linked(&timers[which].link));
         }
+        assert_true(wheel.used);
         assert_int_equal(mini_wheel_next(&wheel), UINT64_MAX);
+        assert_false(wheel.used); /* a turn need not look any more */
     }
     assert_null(mini_wheel_expire(&wheel, MINI_TICK_MAX));
     mini_wheel_init(&wheel);
