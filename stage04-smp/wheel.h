@@ -54,8 +54,8 @@ struct mini_wheel {
 /** Makes WHEEL an empty one that stands at tick 0. */
 void mini_wheel_init(struct mini_wheel *wheel);
 
-/** Inserts TIMER, which is in no wheel: due at TIMER->tick, or at once if the
- * wheel is past that. (63 ^ n is 63 - n, and with clz one instruction.) */
+/** Inserts TIMER, which is in no wheel: due at TIMER->tick, which becomes the
+ * wheel's if that is past it. (63 ^ n is 63 - n, and with clz one instruction.) */
 static inline void mini_wheel_insert(
     struct mini_wheel *wheel, struct mini_timer *timer) {
     if (timer->tick < wheel->tick) timer->tick = wheel->tick;
