@@ -9712,7 +9712,7 @@ static void g5_1_the_lowest_descriptor_is_as_good_as_any(void **state) {
 struct direct_read {
     struct mini_future future;
     struct mini_io io;
-    struct fixture *fixture;
+    char *block;
     int fd;
 };
 
@@ -9721,8 +9721,7 @@ static mini_poll direct_read(
     struct direct_read *self = MINI_SELF(struct direct_read);
 
     MINI_BEGIN;
-    MINI_AWAIT(
-        mini_read_fixed(&self->io, self->fd, self->fixture->fixed, 4096, 0));
+    MINI_AWAIT(mini_read_fixed(&self->io, self->fd, self->block, 4096, 0));
     MINI_END(MINI_RESULT);
 }
 
@@ -9763,7 +9762,8 @@ static mini_poll direct_script(
         self->count = self->round == 0 ? 7 : 8;
         for (int i = 0; i < self->count; i++)
             self->readers[i] = MINI_SPAWN(struct direct_read, direct_read,
-                .fixture = self, .fd = self->round < 2 ? self->i : self->file);
+                .block = self->fixed + i * 4096,
+                .fd = self->round < 2 ? self->i : self->file);
         MINI_YIELD();
         NOTE(entered_since(self, self->round == 1));
         for (self->at = 0; self->at < self->count; self->at++)
