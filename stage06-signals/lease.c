@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define SHORT_LINE 64
+#define SHORT_LINE 64 /* streams; a line of no more tries again as a whole */
 
 int mini_buffers_need(struct mini_io_shard *io) {
     size_t wish = io->executor->options.buffers;
