@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 /** Bytes that move between cores as one. */
@@ -33,8 +34,8 @@
 /** The ring. Three cache lines: one that both sides read, the producer's, the
  * consumer's. */
 struct mini_spsc {
-    /** As many as the capacity. An empty one holds the address of the array
-     * itself, which nobody sends. */
+    /** As many as the capacity, on cache lines of their own. An empty one holds
+     * the address of the array itself, which nobody sends. */
     _Atomic(void *) *slots;
     size_t mask; /**< capacity - 1 */
     /** Items pushed so far, masked at use; stored by the producer. */
@@ -46,12 +47,16 @@ struct mini_spsc {
 /** Makes RING an empty one of CAPACITY slots, a power of two from 1 up, before
  * either thread uses it. 0, -EINVAL (not a power of two), or -ENOMEM. */
 static inline int mini_spsc_init(struct mini_spsc *ring, size_t capacity) {
+    void *slots = NULL;
     *ring = (struct mini_spsc){.mask = capacity - 1};
-    if (capacity == 0 || (capacity & (capacity - 1)) != 0) return -EINVAL;
-    ring->slots = calloc(capacity, sizeof *ring->slots);
-    for (size_t i = 0; ring->slots && i < capacity; i++)
-        atomic_init(&ring->slots[i], ring->slots);
-    return ring->slots ? 0 : -ENOMEM;
+    if (capacity == 0 || (capacity & ring->mask) != 0) return -EINVAL;
+    if (capacity > PTRDIFF_MAX / sizeof *ring->slots ||
+        posix_memalign(
+            &slots, MINI_CACHE_LINE, capacity * sizeof *ring->slots) != 0)
+        return -ENOMEM;
+    ring->slots = slots;
+    for (size_t i = 0; i < capacity; i++) atomic_init(&ring->slots[i], slots);
+    return 0;
 }
 
 /** Frees the slots; nobody uses the ring any more. */

@@ -348,6 +348,9 @@ static void g1_11_rings_and_channels_without_memory(void **state) {
     mini_test_fail_alloc_after(0);
     assert_int_equal(mini_channel_init(&channel, 8), -ENOMEM);
     assert_true(mini_test_alloc_failed());
+    /* more bytes than a size_t can count */
+    assert_int_equal(ring_init(&ring, SIZE_MAX / 2 + 1), -ENOMEM);
+    mini_spsc_destroy(&ring);
     assert_int_equal(mini_test_live_allocs(), before);
     assert_int_equal(ring_init(&ring, 8), 0);
     assert_int_equal(mini_channel_init(&channel, 8), 0);
