@@ -1576,7 +1576,7 @@ static void g5_1_descriptor_0_listens_as_well(void **state) {
 static bool are_ports_shared(void) {
     int fd = mini_listen(NULL, 0, true);
 
-    check(fd >= 0 || fd == -EOPNOTSUPP);
+    check(fd >= 0 || fd == -ENOPROTOOPT);
     if (fd >= 0) close(fd);
     return fd >= 0;
 }
@@ -1586,7 +1586,7 @@ static void g5_1_listen_may_share_a_port(void **state) {
     int first = mini_listen(NULL, 0, true);
 
     (void)state;
-    if (first == -EOPNOTSUPP) skip();
+    if (first == -ENOPROTOOPT) skip();
     check(first >= 0);
     unsigned port = (unsigned)mini_port_of(first);
     int second = mini_listen(NULL, port, true);
@@ -3630,7 +3630,7 @@ static void g5_5_reuseport_has_all_shards_accept(void **state) {
             make_server(&body.future, MINI_ACCEPT_REUSEPORT);
         long result = run(&self.future, real_clock(shards));
 
-        if (result == -EOPNOTSUPP) skip();
+        if (result == -ENOPROTOOPT) skip();
         snprintf(variant, sizeof variant, "%u shards", shards);
         check_equal(result, 0);
         assert_notes(-ECANCELED);
@@ -3769,7 +3769,7 @@ static void g5_7_a_server_that_never_began_leaves_no_listener(void **state) {
         struct script self =
             MINI_FRAME(struct script, never_begun, .i = policy);
 
-        if (policy == MINI_ACCEPT_REUSEPORT && shared == -EOPNOTSUPP) break;
+        if (policy == MINI_ACCEPT_REUSEPORT && shared == -ENOPROTOOPT) break;
         check_equal(run(&self.future, real_clock(2)), 0);
         assert_notes(0, MINI_READY, -ECANCELED, 0);
     }
@@ -4826,7 +4826,7 @@ static void out_of_memory(enum mini_accept_policy policy) {
         failed = mini_test_alloc_failed();
         mini_test_fail_alloc_after(-1);
         mini_test_capture_end(text, sizeof text);
-        if (policy == MINI_ACCEPT_REUSEPORT && result == -EOPNOTSUPP) return;
+        if (policy == MINI_ACCEPT_REUSEPORT && result == -ENOPROTOOPT) return;
         snprintf(variant, sizeof variant, "allocation %ld", n);
         /* the peer sees its connection's end when the server had no memory */
         if (failed && result != 2)
