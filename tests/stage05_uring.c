@@ -2837,7 +2837,6 @@ static mini_poll stream_script(
         s->sum += is_connection_of(self, s->i, MINI_RESULT);
         if (MINI_RESULT >= 0) close((int)MINI_RESULT);
     }
-    NOTE(s->stream.room <= 4 * MINI_STREAM_HIGH); /* for those that wait */
     STEP(mini_accept_end(&s->stream));
     while (self->count > 0) reset(self->peer[--self->count]);
     MINI_END(s->sum);
@@ -2850,7 +2849,7 @@ static void g5_1_a_stream_gives_connections_in_order(void **state) {
     for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
         make_queue(&self, stream_script, nonblocking);
         check_equal(run(&self.script.future, real_clock(1)), QUEUE);
-        assert_notes(1, 0);
+        assert_notes(0);
         free_queue(&self);
     }
 }
@@ -2993,7 +2992,7 @@ static mini_poll never_empty_script(
         s->sum += is_connection_of(self, s->i, MINI_RESULT);
         if (MINI_RESULT >= 0) close((int)MINI_RESULT);
     }
-    NOTE(s->stream.room <= 2 * MINI_STREAM_HIGH);
+    NOTE(s->stream.io.done <= 1); /* nothing is kept of what was given out */
     STEP(mini_accept_end(&s->stream));
     while (self->count > 0) reset(self->peer[--self->count]);
     MINI_END(s->sum);
@@ -3688,7 +3687,7 @@ static mini_poll looks_at_sockets(
         self->i++;
         self->sum += fcntl(fd, F_GETFD) != FD_CLOEXEC;
     }
-    NOTE(self->i > 1);
+    NOTE(self->i > 0);
     NOTE(self->sum);
     return mini_ready(future, 0);
 }
@@ -3886,12 +3885,15 @@ static mini_poll own_ends_script(
     struct mini_future *future, struct mini_context cx) {
     struct script *self = MINI_SELF(struct script);
     static struct mini_server server;
-    struct mini_server_options options = {
-        .frame = sizeof(struct session), .serve = serve};
+    struct mini_server_options options = {.accept = MINI_ACCEPT_REUSEPORT,
+        .frame = sizeof(struct session),
+        .serve = serve};
     int deaf, listener;
 
     MINI_BEGIN;
-    NOTE(mini_server_open(&server, &options));
+    self->i = mini_server_open(&server, &options);
+    if (self->i == -ENOPROTOOPT) MINI_RETURN(self->i);
+    NOTE(self->i);
     server_port = server.port;
     deaf = mini_bind(NULL, 0, SOCK_STREAM, false);
     must(dup2(deaf, find_listener()) >= 0, "dup2");
@@ -3908,8 +3910,10 @@ static void g5_5_the_first_listeners_end_is_the_servers(void **state) {
 
     (void)state;
     open_pair(PIPE, false, self.fd);
-    check_equal(run(&self.future, real_clock(1)), 0);
+    long result = run(&self.future, real_clock(3));
     close_pair(self.fd);
+    if (result == -ENOPROTOOPT) skip();
+    check_equal(result, 0);
     assert_notes(0, -EINVAL);
 }
 
