@@ -154,16 +154,14 @@ static bool is_of_files(struct mini_io *io) {
 static long begin(struct mini_io *io) {
     bool waits = io->op >= MINI_OP_READABLE && io->op <= MINI_OP_WRITE;
     bool opens = io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT;
-    if (!waits && !opens) return mini_io_call(io);
-    int flags = fcntl(io->fd, F_GETFL);
+    int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
+    int flags = waits || opens ? fcntl(io->fd, F_GETFL) : 0;
     if (flags < 0) return -errno;
     if (opens) fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
-    if (opens) return mini_io_call(io);
-    int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
     if (io->op != MINI_OP_READABLE &&
         (io->length == 0 || (flags & O_ACCMODE) == never))
-        return mini_io_call(io);
-    return -EAGAIN;
+        waits = false;
+    return waits ? -EAGAIN : mini_io_call(io);
 }
 
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
