@@ -44,17 +44,16 @@ static bool is_stopped(struct mini_io *io, struct mini_context cx) {
 static void accepted(struct mini_io *io, long result) {
     struct mini_accept_stream *stream =
         MINI_CONTAINER(io, struct mini_accept_stream, io);
-    int *fds =
-        result < 0 ? NULL : realloc(stream->fds, (io->done + 1) * sizeof *fds);
-    if (fds) {
-        stream->fds = fds;
-        fds[io->done++] = (int)result;
-    } else if (result >= 0) {
+    int *fds = realloc(stream->fds, (io->done + 1) * sizeof *fds);
+    if (fds) stream->fds = fds;
+    if (!fds && result >= 0) {
         close((int)result); /* the peer sees a reset, we see the reason */
-        io->error = -ENOMEM;
-    } else if (result != -ECANCELED) {
-        io->error = result;
+        result = -ENOMEM;
     }
+    if (result >= 0)
+        fds[io->done++] = (int)result;
+    else if (result != -ECANCELED)
+        io->error = result;
     tell(io, MINI_STREAM_HIGH);
 }
 
@@ -115,7 +114,6 @@ static void received(struct mini_io *io, long result) {
     if (result == -ENOBUFS && io->done == 0) {
         starve(io);
     } else if (result <= 0 && result != -ECANCELED && result != -ENOBUFS) {
-        io->ended = true;
         io->error = result;
     } else if (result > 0) {
         io->multishot = result < MINI_BUFFER_BYTES;
@@ -137,7 +135,7 @@ static MINI_POLL(recv_poll) {
         self->lease = take_oldest(&self->io);
         return finish(&self->io, self->lease->length);
     }
-    if (self->io.ended) return finish(&self->io, self->io.error);
+    if (self->io.error <= 0) return finish(&self->io, self->io.error);
     if (mini_buffers_need(mini_self->io) < 0) return finish(&self->io, -ENOMEM);
     if (!self->io.active && !self->io.starved &&
         !mini_list_empty(&mini_self->io->buffers->starved))
@@ -154,7 +152,7 @@ static MINI_POLL(recv_end_poll) {
 
 void mini_recv_stream(struct mini_recv_stream *slot, int fd) {
     (void)MINI_IO(
-        &slot->io, MINI_OP_RECV_LEASE, fd, NULL, 0, 0, .notify = received);
+        &slot->io, MINI_OP_RECV_LEASE, fd, NULL, 0, 1, .notify = received);
     slot->lease = NULL;
 }
 
