@@ -189,7 +189,7 @@ static void stop(struct mini_io_shard *io, struct mini_io *operation) {
 
 static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     struct poll_set *set = io->state;
-    unsigned completed = 0;
+    size_t before = set->count;
     int ready = mini_poll_fds(set->fds, (nfds_t)set->count, ns);
     mini_self->stats.enters++;
     /* from the end: what moves into a freed place has been looked at already */
@@ -201,9 +201,8 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
         if (result == -EAGAIN) continue;
         take_out(set, operation);
         mini_io_complete(operation, result, false);
-        completed++;
     }
-    return completed;
+    return (unsigned)(before - set->count);
 }
 
 const struct mini_io_backend mini_io_poll = {.name = "poll",

@@ -3,7 +3,6 @@
 #include "offload.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 struct mini_helper {

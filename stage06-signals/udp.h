@@ -13,8 +13,6 @@
 
 #include "io.h"
 
-#include <netinet/in.h>
-
 /** A datagram on its way. */
 struct mini_datagram {
     struct mini_io io; /**< the operation */
