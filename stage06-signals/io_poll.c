@@ -154,8 +154,9 @@ static bool is_of_files(struct mini_io *io) {
 static long begin(struct mini_io *io) {
     bool waits = io->op >= MINI_OP_READABLE && io->op <= MINI_OP_WRITE;
     bool opens = io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT;
+    if (!waits && !opens) return mini_io_call(io);
     int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
-    int flags = waits || opens ? fcntl(io->fd, F_GETFL) : 0;
+    int flags = fcntl(io->fd, F_GETFL);
     if (flags < 0) return -errno;
     if (opens) fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
     if (io->op != MINI_OP_READABLE &&

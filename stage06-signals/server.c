@@ -161,28 +161,31 @@ static MINI_POLL(acceptor_poll) {
 
 /* ---- the server ---- */
 
-static int open_acceptor(struct mini_server *server) {
-    unsigned i = server->count;
-    bool spread = server->options.accept == MINI_ACCEPT_SPREAD;
-    int fd = server->acceptors[0].listener;
-    if (i == 0 || !spread)
-        fd = mini_listen(server->options.host, server->port, !spread);
+/* For the next acceptor: a socket of its own, or a duplicate of the first: with
+ * more entries than a process may have descriptors poll(2) fails. */
+static int open_listener(struct mini_server *server) {
+    bool reuseport = server->options.accept == MINI_ACCEPT_REUSEPORT;
+    if (reuseport || server->count == 0)
+        return mini_listen(server->options.host, server->port, reuseport);
+    int fd = fcntl(server->acceptors[0].listener, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_acceptor(struct mini_server *server, unsigned shard) {
+    struct mini_acceptor *acceptor = &server->acceptors[server->count];
+    int fd = open_listener(server);
     if (fd < 0) return fd;
-    struct mini_acceptor *acceptor = &server->acceptors[i];
     (void)MINI_CALL(struct mini_acceptor, acceptor, acceptor_poll,
         .options = &server->options, .listener = fd);
-    mini_spawn_on(
-        &acceptor->remote, spread ? mini_this_shard() : i, &acceptor->future);
+    mini_spawn_on(&acceptor->remote, shard, &acceptor->future);
     server->port = (unsigned)mini_port_of(fd); /* the next ones take the same */
     server->count++; /* even if the port is an errno: the caller closes FD */
     return (int)server->port < 0 ? (int)server->port : 0;
 }
 
 static void close_all(struct mini_server *server) {
-    bool spread = server->options.accept == MINI_ACCEPT_SPREAD;
     while (server->count-- > 0)
-        if (server->count == 0 || !spread)
-            close(server->acceptors[server->count].listener);
+        close(server->acceptors[server->count].listener);
     free(server->acceptors);
 }
 
@@ -193,7 +196,9 @@ int mini_server_open(
     *server = (struct mini_server){.options = *options, .port = options->port};
     server->acceptors = calloc(count, sizeof *server->acceptors);
     int error = server->acceptors ? 0 : -ENOMEM;
-    while (error == 0 && server->count < count) error = open_acceptor(server);
+    while (error == 0 && server->count < count)
+        error =
+            open_acceptor(server, spread ? mini_this_shard() : server->count);
     if (error < 0) close_all(server);
     return error;
 }

@@ -3687,7 +3687,7 @@ static mini_poll looks_at_sockets(
         self->i++;
         self->sum += fcntl(fd, F_GETFD) != FD_CLOEXEC;
     }
-    NOTE(self->i > 0);
+    NOTE(self->i > 1);
     NOTE(self->sum);
     return mini_ready(future, 0);
 }
@@ -3885,15 +3885,12 @@ static mini_poll own_ends_script(
     struct mini_future *future, struct mini_context cx) {
     struct script *self = MINI_SELF(struct script);
     static struct mini_server server;
-    struct mini_server_options options = {.accept = MINI_ACCEPT_REUSEPORT,
-        .frame = sizeof(struct session),
-        .serve = serve};
+    struct mini_server_options options = {
+        .frame = sizeof(struct session), .serve = serve};
     int deaf, listener;
 
     MINI_BEGIN;
-    self->i = mini_server_open(&server, &options);
-    if (self->i == -ENOPROTOOPT) MINI_RETURN(self->i);
-    NOTE(self->i);
+    NOTE(mini_server_open(&server, &options));
     server_port = server.port;
     deaf = mini_bind(NULL, 0, SOCK_STREAM, false);
     must(dup2(deaf, find_listener()) >= 0, "dup2");
@@ -3910,10 +3907,8 @@ static void g5_5_the_first_listeners_end_is_the_servers(void **state) {
 
     (void)state;
     open_pair(PIPE, false, self.fd);
-    long result = run(&self.future, real_clock(3));
+    check_equal(run(&self.future, real_clock(1)), 0);
     close_pair(self.fd);
-    if (result == -ENOPROTOOPT) skip();
-    check_equal(result, 0);
     assert_notes(0, -EINVAL);
 }
 
@@ -4911,7 +4906,8 @@ static mini_poll unlucky_body(
     MINI_BEGIN;
     STEP(MINI_CALL(struct visit, &self->visit[0], visit, .fd = -1));
     for (self->i = 0; self->i < 3; self->i++) {
-        mini_test_fail_alloc_after(0);
+        /* the stream's; twice that of the task, on its shard */
+        mini_test_fail_alloc_after(self->i > 0);
         MINI_AWAIT(MINI_CALL(struct visit, &self->visit[1], visit, .fd = -1));
         mini_test_fail_alloc_after(-1);
         NOTE(MINI_RESULT == -EPIPE || MINI_RESULT == -ECONNRESET);
