@@ -52,9 +52,9 @@ void mini_pin(unsigned index);
 /** Undoes the calling thread's mini_pin; no effect without one. */
 void mini_unpin(void);
 
-/** Lets other sockets bind to the same port: 0, or -1 with errno (EOPNOTSUPP
- * where there is no SO_REUSEPORT). */
-int mini_set_reuseport(int fd);
+/** The option SO_REUSEPORT of setsockopt(2): other sockets may bind to the same
+ * port. Where there is none: -1, which is -ENOPROTOOPT. */
+extern const int mini_reuseport;
 /** Sends up to LENGTH bytes of FILE, from OFFSET on, to the non-blocking socket
  * OUT. Returns how many, 0 at the file's end, or -1 with errno. Waits for the
  * disk if need be. */

@@ -67,7 +67,4 @@ long mini_sendfile(int out, int file, int64_t offset, size_t length) {
     return sendfile(out, file, &at, length);
 }
 
-int mini_set_reuseport(int fd) {
-    int on = 1;
-    return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-}
+const int mini_reuseport = SO_REUSEPORT;

@@ -67,8 +67,4 @@ long mini_sendfile(int out, int file, int64_t offset, size_t length) {
     return got <= 0 ? got : send(out, part, (size_t)got, MSG_NOSIGNAL);
 }
 
-int mini_set_reuseport(int fd) {
-    (void)fd;
-    errno = EOPNOTSUPP;
-    return -1;
-}
+const int mini_reuseport = -1;

@@ -2,8 +2,6 @@
 /* Files. See file.h. */
 #include "file.h"
 
-#include "../common/platform.h"
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -43,24 +41,22 @@ long mini_statx_call(struct mini_io *operation) {
 
 /* From the file to the socket; with a pipe, first into that, then out of it. */
 static struct mini_future *next_part(struct mini_send_file *self) {
-    bool drains = self->piped > 0, fills = self->ends[0] >= 0 && !drains;
-    size_t left = drains ? self->piped : self->length - self->sent;
+    bool drains = self->taken > self->sent, fills = self->ends[0] >= 0;
+    size_t end = drains ? self->taken : self->length;
+    size_t left = end - (drains ? self->sent : self->taken);
     return MINI_MAKE(&self->io, mini_io_step, .op = MINI_OP_SENDFILE,
-        .fd = fills ? self->ends[1] : self->socket,
+        .fd = fills && !drains ? self->ends[1] : self->socket,
         .source = drains ? self->ends[0] : self->file,
-        .offset = drains ? -1 : self->offset + (int64_t)self->sent,
+        .offset = drains ? -1 : self->offset + (int64_t)self->taken,
         .length = left < INT_MAX ? left : INT_MAX); /* more is -EINVAL */
 }
 
 static void note(struct mini_send_file *self, size_t bytes) {
-    if (self->io.fd != self->socket) {
-        self->piped = bytes;
-        return;
-    }
-    self->sent += bytes;
-    if (self->piped == 0) return;
-    self->piped -= bytes;
-    mini_self->stats.spliced += bytes;
+    if (self->io.fd == self->socket) self->sent += bytes;
+    if (self->io.source == self->file)
+        self->taken += bytes;
+    else
+        mini_self->stats.spliced += bytes;
 }
 
 /* splice(2) wants a pipe on one side; sendfile(2), a socket that does not
@@ -68,7 +64,6 @@ static void note(struct mini_send_file *self, size_t bytes) {
  */
 static int open_way(struct mini_send_file *self) {
     int flags = fcntl(self->socket, F_GETFL);
-    self->ends[0] = -1;
     if (!(mini_self->io->features & MINI_SPLICE))
         return fcntl(self->socket, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno
                                                                     : 0;
@@ -94,5 +89,5 @@ static MINI_POLL(send_file_poll) {
 struct mini_future *mini_send_file(struct mini_send_file *slot, int socket,
     int file, int64_t offset, size_t length) {
     return MINI_MAKE(slot, send_file_poll, .socket = socket, .file = file,
-        .offset = offset, .length = length);
+        .ends = {-1}, .offset = offset, .length = length);
 }

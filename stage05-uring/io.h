@@ -111,7 +111,8 @@ struct mini_io {
     union {
         int64_t offset; /**< in a file, -1: its own position; else: flags */
         long (*call)(void *); /**< for a helper thread */
-        long error; /**< of a stream: to be reported next */
+        long error; /**< of a stream: to be reported next; of one that
+                     * receives: its last result, 1 while there is none */
     };
     size_t length; /**< of the buffer or address; of openat: the mode */
     size_t done; /**< bytes dealt with; of a stream: results that wait */
@@ -128,7 +129,6 @@ struct mini_io {
     bool fixed : 1; /**< the buffer is part of the registered one */
     bool copied : 1; /**< of send_zc: the kernel has copied after all */
     bool starved : 1; /**< of a stream: waits for a buffer */
-    bool ended : 1; /**< of a stream: ERROR is its last result */
     bool watched : 1; /**< of a stream: io_uring waits for its end as well */
     bool hung_up : 1; /**< of a stream: that end has come, or cannot be seen */
 };

@@ -155,15 +155,14 @@ static long begin(struct mini_io *io) {
     bool waits = io->op >= MINI_OP_READABLE && io->op <= MINI_OP_WRITE;
     bool opens = io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT;
     if (!waits && !opens) return mini_io_call(io);
+    int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
     int flags = fcntl(io->fd, F_GETFL);
     if (flags < 0) return -errno;
     if (opens) fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
-    if (opens) return mini_io_call(io);
-    int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
     if (io->op != MINI_OP_READABLE &&
         (io->length == 0 || (flags & O_ACCMODE) == never))
-        return mini_io_call(io);
-    return -EAGAIN;
+        waits = false;
+    return waits ? -EAGAIN : mini_io_call(io);
 }
 
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
@@ -191,7 +190,7 @@ static void stop(struct mini_io_shard *io, struct mini_io *operation) {
 
 static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     struct poll_set *set = io->state;
-    unsigned completed = 0;
+    size_t before = set->count;
     int ready = mini_poll_fds(set->fds, (nfds_t)set->count, ns);
     mini_self->stats.enters++;
     /* from the end: what moves into a freed place has been looked at already */
@@ -203,9 +202,8 @@ static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
         if (result == -EAGAIN) continue;
         take_out(set, operation);
         mini_io_complete(operation, result, false);
-        completed++;
     }
-    return completed;
+    return (unsigned)(before - set->count);
 }
 
 const struct mini_io_backend mini_io_poll = {.name = "poll",

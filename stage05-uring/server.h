@@ -57,7 +57,7 @@ struct mini_server {
  * TCP_NODELAY. Any thread, also outside mini_run; blocks while it looks up a
  * name. Returns a descriptor, the caller's and closed on exec, or a negative
  * errno: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL (also for a name that is not
- * known), -EINVAL (a PORT above 65535), -EOPNOTSUPP (REUSEPORT, which POSIX
+ * known), -EINVAL (a PORT above 65535), -ENOPROTOOPT (REUSEPORT, which POSIX
  * alone does not offer). */
 int mini_listen(const char *host, unsigned port, bool reuseport);
 /** The same for a socket of TYPE SOCK_STREAM or SOCK_DGRAM, without

@@ -5,10 +5,10 @@
 #include <string.h>
 
 static void describe(struct mini_datagram *slot, const void *buffer,
-    size_t length, socklen_t peer_length) {
+    size_t length, socklen_t name_length) {
     slot->part = (struct iovec){.iov_base = (void *)buffer, .iov_len = length};
     slot->header = (struct msghdr){.msg_name = &slot->peer,
-        .msg_namelen = peer_length,
+        .msg_namelen = name_length,
         .msg_iov = &slot->part,
         .msg_iovlen = 1};
 }
@@ -24,19 +24,8 @@ struct mini_future *mini_send_to(struct mini_datagram *slot, int fd,
     return MINI_IO(&slot->io, MINI_OP_SENDMSG, fd, &slot->header, 0, 0);
 }
 
-/* Copies what the kernel has written into the header to where callers look. */
-static MINI_POLL(recv_from_poll) {
-    struct mini_datagram *self = MINI_SELF(struct mini_datagram);
-    if (mini_io_step(future, cx) == MINI_PENDING) return MINI_PENDING;
-    self->peer_length = self->header.msg_namelen;
-    self->truncated = self->header.msg_flags & MSG_TRUNC;
-    return MINI_READY;
-}
-
 struct mini_future *mini_recv_from(
     struct mini_datagram *slot, int fd, void *buffer, size_t length) {
     describe(slot, buffer, length, sizeof slot->peer);
-    (void)MINI_IO(&slot->io, MINI_OP_RECVMSG, fd, &slot->header, 0, 0);
-    slot->io.future.poll = recv_from_poll;
-    return &slot->io.future;
+    return MINI_IO(&slot->io, MINI_OP_RECVMSG, fd, &slot->header, 0, 0);
 }

@@ -13,21 +13,19 @@
 
 #include "io.h"
 
-#include <netinet/in.h>
-
 /** A datagram on its way. */
 struct mini_datagram {
     struct mini_io io; /**< the operation */
-    struct msghdr header; /**< what the system call is given */
+    /** What the system call is given, and what it gives back: once received,
+     * `msg_namelen` is the length of PEER, and `msg_flags & MSG_TRUNC` says
+     * that the datagram was longer than the buffer. */
+    struct msghdr header;
     struct iovec part; /**< the buffer */
     struct sockaddr_storage peer; /**< from whom, or to whom */
-    socklen_t peer_length; /**< bytes of it */
-    bool truncated; /**< received: it was longer than the buffer */
 };
 
 /** Receives a datagram into BUFFER. Result: how many bytes (0: it was empty).
- * SLOT->peer, peer_length and truncated describe it; what did not fit is
- * lost. */
+ * SLOT->peer and header describe it; what did not fit is lost. */
 struct mini_future *mini_recv_from(
     struct mini_datagram *slot, int fd, void *buffer, size_t length);
 

@@ -104,8 +104,8 @@ struct mini_send_file {
     int ends[2]; /**< of a pipe between them, for splice(2) */
     int64_t offset; /**< in the file */
     size_t length; /**< bytes to be sent */
-    size_t sent; /**< bytes sent so far */
-    size_t piped; /**< bytes in the pipe */
+    size_t taken; /**< bytes taken from the file so far */
+    size_t sent; /**< bytes sent so far; the others are in the pipe */
 };
 
 /** Sends LENGTH bytes of FILE from OFFSET on to SOCKET, within the kernel.

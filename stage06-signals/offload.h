@@ -6,9 +6,9 @@
  *
  * - A shard has up to 4 helpers, each started when it is needed. Each runs one
  *   call at a time; further calls wait in line.
- * - A job goes to its helper through a ring of stage 3 and comes back through
- *   another. A helper without a job sleeps until its doorbell is rung. The
- *   shard may be awake, so helpers ring it by the protocol of park.h.
+ * - A job is put into its helper's one place for it, which the helper empties
+ *   when it has done it. A helper without a job sleeps until its doorbell is
+ *   rung. The shard may be awake, so helpers ring it by the protocol of park.h.
  * - Cancel takes a call that waits out of the line: -ECANCELED. One that runs
  *   cannot be stopped: its result is awaited.
  *
@@ -31,7 +31,8 @@ static inline struct mini_future *mini_offload(
 void mini_offload_start(struct mini_io_shard *io, struct mini_io *operation);
 /** Withdraws OPERATION if no helper has it yet. */
 void mini_offload_stop(struct mini_io *operation);
-/** Completes the operations that helpers have done; says how many. */
+/** Completes the operations that helpers have done, and gives them those that
+ * wait; says how many were done. */
 unsigned mini_offload_turn(struct mini_io_shard *io);
 /** Ends the helpers, which must be idle. */
 void mini_offload_destroy(struct mini_io_shard *io);

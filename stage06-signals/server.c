@@ -10,7 +10,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <string.h>
 #include <unistd.h>
 
 #define BACKLOG 4096
@@ -27,7 +26,8 @@ static int bind_to(const struct addrinfo *to, bool reuseport) {
     if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
         (to->ai_socktype != SOCK_STREAM ||
             setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0) &&
-        (!reuseport || mini_set_reuseport(fd) == 0) &&
+        (!reuseport ||
+            setsockopt(fd, SOL_SOCKET, mini_reuseport, &on, sizeof on) == 0) &&
         bind(fd, to->ai_addr, to->ai_addrlen) == 0)
         return fd;
     int error = -errno;
@@ -82,9 +82,7 @@ static MINI_POLL(connection) {
     MINI_BEGIN;
     MINI_AWAIT(future->child);
     close(self->fd); /* of a socket: does not block */
-    /* relaxed: a hint for the acceptors, nothing depends on its order */
-    atomic_fetch_sub_explicit(
-        &mini_self->shard->connections, 1, memory_order_relaxed);
+    atomic_fetch_sub(&mini_self->shard->connections, 1);
     MINI_END(0);
 }
 
@@ -100,7 +98,6 @@ struct mini_acceptor {
     struct mini_sleep pause;
     struct mini_call call;
     int fd; /* the connection that is handed over */
-    struct mini_shard *target; /* to which shard */
 };
 
 /* On the shard that will serve it. */
@@ -113,22 +110,23 @@ static long adopt(void *arg) {
         struct connection *here = (struct connection *)(task + 1);
         (void)MINI_CALL(struct connection, here, connection, .fd = from->fd);
         here->future.child = options->serve(here + 1, from->fd, options->arg);
+    } else {
+        atomic_fetch_sub(&mini_self->shard->connections, 1);
     }
     return mini_detach(task);
 }
 
 /* The shard for the next connection, which counts there from now on. */
-static struct mini_shard *choose_shard(struct mini_acceptor *self) {
+static unsigned choose_shard(struct mini_acceptor *self) {
     struct mini_smp *smp = mini_self->shard->smp;
     struct mini_shard *best = mini_self->shard;
     if (self->options->accept == MINI_ACCEPT_SPREAD)
         for (unsigned i = 0; i < smp->count; i++)
-            if (atomic_load_explicit(
-                    &smp->shards[i].connections, memory_order_relaxed) <
-                atomic_load_explicit(&best->connections, memory_order_relaxed))
+            if (atomic_load(&smp->shards[i].connections) <
+                atomic_load(&best->connections))
                 best = &smp->shards[i];
-    atomic_fetch_add_explicit(&best->connections, 1, memory_order_relaxed);
-    return best;
+    atomic_fetch_add(&best->connections, 1);
+    return best->index;
 }
 
 static bool is_the_peers(long error) {
@@ -137,8 +135,9 @@ static bool is_the_peers(long error) {
 
 /* Only these are final. For the rest accept(2) may report a lack of descriptors
  * or memory, or whatever is wrong with the network: all that may pass. */
-static bool is_the_listeners(long error) {
-    return error == -EBADF || error == -EINVAL || error == -ENOTSOCK;
+static bool is_final(long error) {
+    return error == -ECANCELED || error == -EBADF || error == -EINVAL ||
+        error == -ENOTSOCK;
 }
 
 static MINI_POLL(acceptor_poll) {
@@ -148,29 +147,22 @@ static MINI_POLL(acceptor_poll) {
     for (;;) {
         MINI_AWAIT(mini_accept_next(&self->stream));
         self->fd = (int)MINI_RESULT;
-        if (is_the_peers(MINI_RESULT)) continue;
-        if (MINI_RESULT == -ECANCELED || is_the_listeners(MINI_RESULT)) break;
-        if (MINI_RESULT < 0) {
+        if (is_final(MINI_RESULT)) break;
+        if (MINI_RESULT < 0 && !is_the_peers(MINI_RESULT))
             MINI_AWAIT(mini_sleep(&self->pause, PAUSE));
-            continue;
-        }
-        self->target = choose_shard(self);
+        if (self->fd < 0) continue;
         MINI_AWAIT_SHIELDED(
-            mini_submit_to(&self->call, self->target->index, adopt, self));
-        if (MINI_RESULT < 0) {
-            close(self->fd);
-            atomic_fetch_sub_explicit(
-                &self->target->connections, 1, memory_order_relaxed);
-        }
+            mini_submit_to(&self->call, choose_shard(self), adopt, self));
+        if (MINI_RESULT < 0) close(self->fd);
     }
     MINI_AWAIT_SHIELDED(mini_accept_end(&self->stream));
-    close(self->listener);
     MINI_END(self->fd);
 }
 
 /* ---- the server ---- */
 
-/* For the next acceptor: a socket of its own, or a duplicate of the first. */
+/* For the next acceptor: a socket of its own, or a duplicate of the first: with
+ * more entries than a process may have descriptors poll(2) fails. */
 static int open_listener(struct mini_server *server) {
     bool reuseport = server->options.accept == MINI_ACCEPT_REUSEPORT;
     if (reuseport || server->count == 0)
@@ -191,6 +183,12 @@ static int open_acceptor(struct mini_server *server, unsigned shard) {
     return (int)server->port < 0 ? (int)server->port : 0;
 }
 
+static void close_all(struct mini_server *server) {
+    while (server->count-- > 0)
+        close(server->acceptors[server->count].listener);
+    free(server->acceptors);
+}
+
 int mini_server_open(
     struct mini_server *server, const struct mini_server_options *options) {
     bool spread = options->accept == MINI_ACCEPT_SPREAD;
@@ -201,10 +199,7 @@ int mini_server_open(
     while (error == 0 && server->count < count)
         error =
             open_acceptor(server, spread ? mini_this_shard() : server->count);
-    if (error == 0) return 0;
-    while (server->count-- > 0)
-        close(server->acceptors[server->count].listener);
-    free(server->acceptors);
+    if (error < 0) close_all(server);
     return error;
 }
 
@@ -214,11 +209,8 @@ static MINI_POLL(serve_poll) {
     for (unsigned i = 0; i < self->count; i++)
         pending += !mini_drive(&self->acceptors[i].remote.future, cx);
     if (pending > 0) return MINI_PENDING;
-    for (unsigned i = 0; i < self->count; i++)
-        if (!self->acceptors[i].future.resume) /* refused: it never began */
-            close(self->acceptors[i].listener);
     long result = self->acceptors[0].remote.future.result;
-    free(self->acceptors);
+    close_all(self);
     return mini_ready(future, result);
 }
 

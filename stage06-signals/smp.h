@@ -52,8 +52,7 @@ struct mini_shard {
     _Alignas(MINI_CACHE_LINE) atomic_uint news_seen;
     /** To wake it. Not atomic: it is stored before all meet at the start. */
     struct mini_parker *parker;
-    /** Connections it serves; relaxed: a hint for those who accept. */
-    atomic_uint connections;
+    atomic_uint connections; /**< it serves, or will; for those who accept */
 };
 
 /** What all shards of one mini_run share. */

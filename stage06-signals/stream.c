@@ -3,6 +3,7 @@
 #include "stream.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* ---- what both have ---- */
@@ -40,31 +41,20 @@ static bool is_stopped(struct mini_io *io, struct mini_context cx) {
 
 /* Completions that follow a cancel must not be lost, so room is made for as
  * many as come; each is a descriptor, and their number is limited. */
-static bool keep(struct mini_accept_stream *stream, int fd) {
-    size_t end = stream->first + stream->io.done;
-    if (stream->io.done == 0) stream->first = end = 0;
-    if (end == stream->room) {
-        size_t room = stream->room ? stream->room * 2 : MINI_STREAM_HIGH;
-        int *fds = realloc(stream->fds, room * sizeof *fds);
-        if (!fds) return false;
-        stream->fds = fds;
-        stream->room = room;
-    }
-    stream->fds[end] = fd;
-    stream->io.done++;
-    return true;
-}
-
 static void accepted(struct mini_io *io, long result) {
     struct mini_accept_stream *stream =
         MINI_CONTAINER(io, struct mini_accept_stream, io);
-    if (result >= 0 && !keep(stream, (int)result)) {
+    int *fds = realloc(stream->fds, (io->done + 1) * sizeof *fds);
+    if (fds) stream->fds = fds;
+    if (!fds && result >= 0) {
         close((int)result); /* the peer sees a reset, we see the reason */
-        io->error = -ENOMEM;
-    } else if (result < 0 && result != -ECANCELED) {
-        io->error = result;
+        result = -ENOMEM;
     }
-    tell(io, MINI_STREAM_HIGH - stream->first); /* or FDS would only grow */
+    if (result >= 0)
+        fds[io->done++] = (int)result;
+    else if (result != -ECANCELED)
+        io->error = result;
+    tell(io, MINI_STREAM_HIGH);
 }
 
 static MINI_POLL(accept_poll) {
@@ -72,8 +62,9 @@ static MINI_POLL(accept_poll) {
     long error = self->io.error;
     if (cx.cancel) return finish(&self->io, -ECANCELED);
     if (self->io.done > 0) {
-        self->io.done--;
-        return finish(&self->io, self->fds[self->first++]);
+        int first = self->fds[0];
+        memmove(self->fds, self->fds + 1, --self->io.done * sizeof first);
+        return finish(&self->io, first);
     }
     self->io.multishot = mini_self->io->features & MINI_MULTISHOT;
     if (error == 0) return wait_for_more(&self->io, cx);
@@ -84,16 +75,16 @@ static MINI_POLL(accept_poll) {
 static MINI_POLL(accept_end_poll) {
     struct mini_accept_stream *self = MINI_SELF(struct mini_accept_stream);
     if (!is_stopped(&self->io, cx)) return MINI_PENDING;
-    for (; self->io.done > 0; self->io.done--) close(self->fds[self->first++]);
+    while (self->io.done > 0) close(self->fds[--self->io.done]);
     free(self->fds);
     mini_accept_stream(self, self->io.fd);
     return finish(&self->io, 0);
 }
 
 void mini_accept_stream(struct mini_accept_stream *slot, int fd) {
-    *slot = (struct mini_accept_stream){0};
-    mini_accept(&slot->io, fd);
-    slot->io.notify = accepted;
+    (void)MINI_IO(
+        &slot->io, MINI_OP_ACCEPT, fd, NULL, 0, 0, .notify = accepted);
+    slot->fds = NULL;
 }
 
 struct mini_future *mini_accept_next(struct mini_accept_stream *stream) {
@@ -123,7 +114,6 @@ static void received(struct mini_io *io, long result) {
     if (result == -ENOBUFS && io->done == 0) {
         starve(io);
     } else if (result <= 0 && result != -ECANCELED && result != -ENOBUFS) {
-        io->ended = true;
         io->error = result;
     } else if (result > 0) {
         io->multishot = result < MINI_BUFFER_BYTES;
@@ -145,7 +135,7 @@ static MINI_POLL(recv_poll) {
         self->lease = take_oldest(&self->io);
         return finish(&self->io, self->lease->length);
     }
-    if (self->io.ended) return finish(&self->io, self->io.error);
+    if (self->io.error <= 0) return finish(&self->io, self->io.error);
     if (mini_buffers_need(mini_self->io) < 0) return finish(&self->io, -ENOMEM);
     if (!self->io.active && !self->io.starved &&
         !mini_list_empty(&mini_self->io->buffers->starved))
@@ -162,7 +152,7 @@ static MINI_POLL(recv_end_poll) {
 
 void mini_recv_stream(struct mini_recv_stream *slot, int fd) {
     (void)MINI_IO(
-        &slot->io, MINI_OP_RECV_LEASE, fd, NULL, 0, 0, .notify = received);
+        &slot->io, MINI_OP_RECV_LEASE, fd, NULL, 0, 1, .notify = received);
     slot->lease = NULL;
 }
 

@@ -23,7 +23,7 @@
 
 #include "lease.h"
 
-/** Connections that a stream takes before it stops until they are used up. */
+/** Connections that wait in a stream before it stops taking more. */
 #define MINI_STREAM_HIGH 64
 /** Buffers that wait in a stream before it stops receiving more. */
 #define MINI_STREAM_HIGH_BUFFERS 8
@@ -31,8 +31,7 @@
 /** A stream of connections. */
 struct mini_accept_stream {
     struct mini_io io; /**< the multishot accept; its future awaits a result */
-    int *fds; /**< connections: those given out, then those that wait */
-    size_t first, room; /**< of fds: next to be given out, space */
+    int *fds; /**< the connections that wait, the oldest first */
 };
 
 /** Makes SLOT a stream of the listening socket FD's connections. */

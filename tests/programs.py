@@ -211,7 +211,7 @@ class Server:
             errors = self.process.errors()
             if status == NO_FILTER:
                 raise Skip("no seccomp filter can be had")
-            if os.strerror(errno.EOPNOTSUPP) in errors:
+            if os.strerror(errno.ENOPROTOOPT) in errors:
                 raise Skip(errors.strip())
             raise Failure(f"it says {said!r} and {errors!r}")
         self.host, self.port = match[1].strip("[]"), int(match[2])

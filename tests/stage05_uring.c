@@ -1576,7 +1576,7 @@ static void g5_1_descriptor_0_listens_as_well(void **state) {
 static bool are_ports_shared(void) {
     int fd = mini_listen(NULL, 0, true);
 
-    check(fd >= 0 || fd == -EOPNOTSUPP);
+    check(fd >= 0 || fd == -ENOPROTOOPT);
     if (fd >= 0) close(fd);
     return fd >= 0;
 }
@@ -1586,7 +1586,7 @@ static void g5_1_listen_may_share_a_port(void **state) {
     int first = mini_listen(NULL, 0, true);
 
     (void)state;
-    if (first == -EOPNOTSUPP) skip();
+    if (first == -ENOPROTOOPT) skip();
     check(first >= 0);
     unsigned port = (unsigned)mini_port_of(first);
     int second = mini_listen(NULL, port, true);
@@ -2837,7 +2837,6 @@ static mini_poll stream_script(
         s->sum += is_connection_of(self, s->i, MINI_RESULT);
         if (MINI_RESULT >= 0) close((int)MINI_RESULT);
     }
-    NOTE(s->stream.room <= 4 * MINI_STREAM_HIGH); /* for those that wait */
     STEP(mini_accept_end(&s->stream));
     while (self->count > 0) reset(self->peer[--self->count]);
     MINI_END(s->sum);
@@ -2850,7 +2849,7 @@ static void g5_1_a_stream_gives_connections_in_order(void **state) {
     for (int nonblocking = 0; nonblocking < 2; nonblocking++) {
         make_queue(&self, stream_script, nonblocking);
         check_equal(run(&self.script.future, real_clock(1)), QUEUE);
-        assert_notes(1, 0);
+        assert_notes(0);
         free_queue(&self);
     }
 }
@@ -2993,7 +2992,7 @@ static mini_poll never_empty_script(
         s->sum += is_connection_of(self, s->i, MINI_RESULT);
         if (MINI_RESULT >= 0) close((int)MINI_RESULT);
     }
-    NOTE(s->stream.room <= 2 * MINI_STREAM_HIGH);
+    NOTE(s->stream.io.done <= 1); /* nothing is kept of what was given out */
     STEP(mini_accept_end(&s->stream));
     while (self->count > 0) reset(self->peer[--self->count]);
     MINI_END(s->sum);
@@ -3630,7 +3629,7 @@ static void g5_5_reuseport_has_all_shards_accept(void **state) {
             make_server(&body.future, MINI_ACCEPT_REUSEPORT);
         long result = run(&self.future, real_clock(shards));
 
-        if (result == -EOPNOTSUPP) skip();
+        if (result == -ENOPROTOOPT) skip();
         snprintf(variant, sizeof variant, "%u shards", shards);
         check_equal(result, 0);
         assert_notes(-ECANCELED);
@@ -3769,7 +3768,7 @@ static void g5_7_a_server_that_never_began_leaves_no_listener(void **state) {
         struct script self =
             MINI_FRAME(struct script, never_begun, .i = policy);
 
-        if (policy == MINI_ACCEPT_REUSEPORT && shared == -EOPNOTSUPP) break;
+        if (policy == MINI_ACCEPT_REUSEPORT && shared == -ENOPROTOOPT) break;
         check_equal(run(&self.future, real_clock(2)), 0);
         assert_notes(0, MINI_READY, -ECANCELED, 0);
     }
@@ -4826,7 +4825,7 @@ static void out_of_memory(enum mini_accept_policy policy) {
         failed = mini_test_alloc_failed();
         mini_test_fail_alloc_after(-1);
         mini_test_capture_end(text, sizeof text);
-        if (policy == MINI_ACCEPT_REUSEPORT && result == -EOPNOTSUPP) return;
+        if (policy == MINI_ACCEPT_REUSEPORT && result == -ENOPROTOOPT) return;
         snprintf(variant, sizeof variant, "allocation %ld", n);
         /* the peer sees its connection's end when the server had no memory */
         if (failed && result != 2)
@@ -4907,7 +4906,8 @@ static mini_poll unlucky_body(
     MINI_BEGIN;
     STEP(MINI_CALL(struct visit, &self->visit[0], visit, .fd = -1));
     for (self->i = 0; self->i < 3; self->i++) {
-        mini_test_fail_alloc_after(0);
+        /* the stream's; twice that of the task, on its shard */
+        mini_test_fail_alloc_after(self->i > 0);
         MINI_AWAIT(MINI_CALL(struct visit, &self->visit[1], visit, .fd = -1));
         mini_test_fail_alloc_after(-1);
         NOTE(MINI_RESULT == -EPIPE || MINI_RESULT == -ECONNRESET);
@@ -6374,8 +6374,12 @@ struct post {
 };
 
 static bool is_from(const struct post *self, int who) {
-    return self->in.peer_length == self->size &&
+    return self->in.header.msg_namelen == self->size &&
         memcmp(&self->in.peer, &self->address[who], self->size) == 0;
+}
+
+static bool is_cut(const struct post *self) {
+    return self->in.header.msg_flags & MSG_TRUNC;
 }
 
 /* By who is 0 to who is 1. */
@@ -6397,23 +6401,23 @@ static mini_poll post_script(
     MINI_BEGIN;
     STEP(send_post(self, "hello", 5));
     STEP(receive_post(self, 200));
-    NOTE(self->in.truncated);
+    NOTE(is_cut(self));
     NOTE(is_from(self, 0));
     STEP(send_post(self, "", 0)); /* an empty one is one, too */
-    self->in.peer_length = 99;
+    self->in.header.msg_namelen = 99;
     STEP(receive_post(self, 200));
-    NOTE(self->in.truncated);
+    NOTE(is_cut(self));
     NOTE(is_from(self, 0));
     STEP(send_post(self, "cut short", 9)); /* what does not fit is lost */
     STEP(send_post(self, "next", 4));
     STEP(receive_post(self, 3));
-    NOTE(self->in.truncated);
+    NOTE(is_cut(self));
     NOTE(is_from(self, 0));
     STEP(receive_post(self, 4));
-    NOTE(self->in.truncated);
+    NOTE(is_cut(self));
     STEP(send_post(self, "all of it", 9));
     STEP(receive_post(self, 0));
-    NOTE(self->in.truncated);
+    NOTE(is_cut(self));
     NOTE(memcmp(self->buffer, "next", 4) == 0);
     /* one that waits, and the answer to it */
     self->task = background(receive_post(self, 200));
@@ -6422,7 +6426,7 @@ static mini_poll post_script(
     STEP(send_post(self, "ping", 4));
     STEP(mini_join(&self->join, self->task));
     STEP(mini_send_to(&self->out, self->fd[1], "pong", 4,
-        (struct sockaddr *)&self->in.peer, self->in.peer_length));
+        (struct sockaddr *)&self->in.peer, self->in.header.msg_namelen));
     STEP(mini_recv_from(&self->in, self->fd[0], self->buffer, 200));
     NOTE(is_from(self, 1));
     NOTE(memcmp(self->buffer, "pong", 4) == 0);
@@ -6511,8 +6515,8 @@ static mini_poll odd_post_script(
     STEP(mini_send_to(
         &self->out, self->fd[0], "hello", 5, (struct sockaddr *)large, 0));
     STEP(receive_post(self, 200));
-    NOTE(self->in.truncated);
-    NOTE(self->in.peer_length <= sizeof(sa_family_t)); /* has no name */
+    NOTE(is_cut(self));
+    NOTE(self->in.header.msg_namelen <= sizeof(sa_family_t)); /* has no name */
     memcpy(large, &self->address[1], self->size);
     STEP(mini_send_to(&self->out, self->fd[0], "no", 2,
         (struct sockaddr *)large, sizeof(struct sockaddr_storage) + 1));

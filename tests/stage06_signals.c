@@ -1652,7 +1652,7 @@ static void end_server(void) {
     struct mini_options options = real_clock();
     long result = mini_run(&self.future, &options);
 
-    if (result == -EOPNOTSUPP) _exit(0); /* there is no SO_REUSEPORT */
+    if (result == -ENOPROTOOPT) _exit(0); /* there is no SO_REUSEPORT */
     check_equal(result, -ECANCELED);
     pthread_join(self.thread, NULL);
 }

@@ -35,7 +35,7 @@ static MINI_POLL(echo) {
         else
             MINI_AWAIT(mini_send_to(&self->out, self->fd, self->buffer,
                 (size_t)MINI_RESULT, (const struct sockaddr *)&self->in.peer,
-                self->in.peer_length));
+                self->in.header.msg_namelen));
     }
     MINI_END(0);
 }

@@ -40,8 +40,7 @@ static int wait_for_bell(struct pollfd *fds, nfds_t count, uint64_t ns) {
 static int open_bell(struct mini_bell *bell) {
     struct mini_helper *helper = MINI_CONTAINER(bell, struct mini_helper, bell);
     model_name(&helper_rung, "helper's bell");
-    model_name(&helper->jobs.tail, "jobs.tail");
-    model_name(&helper->done.tail, "done.tail");
+    model_name(&helper->job, "helper's job");
     bell->wait_fd = bell->ring_fd = 0;
     return 0;
 }

@@ -158,32 +158,34 @@ SHARD_MISTAKES = {
     "no-last-meeting": ("smp.c", "meet(smp, 2);", ""),
 }
 HELPER_MISTAKES = {
-    "announce-result": (
-        "offload.c", "mini_spsc_announce(&self->done.tail);", ""),
-    "ring-then-push": (
+    "release-result": (
+        "offload.c", "atomic_store(&self->job, NULL);",
+        "atomic_store_explicit(&self->job, NULL, memory_order_release);"),
+    "ring-then-say": (
         "offload.c",
-        "        mini_spsc_push(&self->done, operation);\n"
-        "        mini_spsc_announce(&self->done.tail);\n"
+        "        atomic_store(&self->job, NULL); "
+        "/* what the shard's second look finds */\n"
         "        mini_parker_ring(self->owner);\n",
         "        mini_parker_ring(self->owner);\n"
-        "        mini_spsc_push(&self->done, operation);\n"
-        "        mini_spsc_announce(&self->done.tail);\n"),
-    "result-then-write": (
+        "        atomic_store(&self->job, NULL);\n"),
+    "say-then-do": (
         "offload.c",
         "        operation->future.result = mini_io_call(operation);\n"
-        "        mini_spsc_push(&self->done, operation);\n",
-        "        mini_spsc_push(&self->done, operation);\n"
-        "        operation->future.result = mini_io_call(operation);\n"),
+        "        atomic_store(&self->job, NULL);",
+        "        atomic_store(&self->job, NULL);\n"
+        "        operation->future.result = mini_io_call(operation);"),
     "look-then-clear-bell": (
         "offload.c",
-        "        while (!mini_spsc_pop(&self->jobs, &job)) {\n"
         "            mini_poll_fds(&bell, 1, MINI_FOREVER);\n"
+        "            mini_bell_clear(&self->bell);\n",
         "            mini_bell_clear(&self->bell);\n"
-        "        }\n",
-        "        while (!mini_spsc_pop(&self->jobs, &job)) {\n"
-        "            mini_bell_clear(&self->bell);\n"
-        "            mini_poll_fds(&bell, 1, MINI_FOREVER);\n"
-        "        }\n"),
+        "            mini_poll_fds(&bell, 1, MINI_FOREVER);\n"),
+    "ring-then-hand": (
+        "offload.c",
+        "    atomic_store(&helper->job, job); /* before the bell rings */\n"
+        "    mini_bell_ring(&helper->bell);\n",
+        "    mini_bell_ring(&helper->bell);\n"
+        "    atomic_store(&helper->job, job);\n"),
 }
 SIGNAL_MISTAKES = {
     "not-rung": ("signals.c", "mini_bell_ring(&owner->parker.bell);", ""),
@@ -273,7 +275,7 @@ PARTS = [
          {"tell-then-change": "wait", "no-last-meeting": "end"},
          ["smp.c", "spsc.h: mini_spsc_holds"]),
     Part("stage05-uring", "helpers.c", HELPER_MISTAKES,
-         {"announce-result": "job"}, [],
+         {"release-result": "job"}, ["offload.c"],
          "collective combine file io io_poll io_uring lease offload pollers"
          " server stream udp".split()),
     Part("stage06-signals", "handlers.c", SIGNAL_MISTAKES,
