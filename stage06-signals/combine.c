@@ -39,11 +39,8 @@ static bool drive_all(struct mini_select *self, struct mini_context cx) {
 static MINI_POLL(select_poll) {
     struct mini_select *self = MINI_SELF(struct mini_select);
     if (self->count == 0) return mini_ready(future, -EINVAL);
-    if (self->winner < 0 && drive_all(self, cx) &&
-        (cx.cancel || self->winner < 0)) {
-        self->winner = -1; /* cancelled: decided when all are finished */
+    if (self->winner < 0 && drive_all(self, cx) && self->winner < 0)
         return MINI_PENDING;
-    }
     cx.cancel = true; /* for the losers, if there are any */
     if (drive_all(self, cx)) return MINI_PENDING;
     return mini_ready(future, self->winner < 0 ? -ECANCELED : self->winner);
