@@ -8,11 +8,10 @@
 #include "executor.h"
 
 static MINI_POLL(yield_poll) {
-    if (future->resume) return mini_ready(future, 0);
-    if (cx.cancel) return mini_ready(future, -ECANCELED);
-    future->resume = 1;
-    mini_wake(cx.task);
-    return MINI_PENDING;
+    MINI_BEGIN;
+    if (cx.cancel) MINI_RETURN(-ECANCELED);
+    MINI_YIELD();
+    MINI_END(0);
 }
 
 struct mini_future *mini_yield(struct mini_yield *slot) {
