@@ -6,8 +6,6 @@
  * waiter, and the parker with it, cannot go away meanwhile. */
 #include "channel.h"
 
-#include "../common/panic.h"
-
 static struct mini_parker busy;
 #define BUSY (&busy)
 
