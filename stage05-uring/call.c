@@ -93,12 +93,10 @@ static MINI_POLL(remote_poll) {
 
 struct mini_future *mini_spawn_on(
     struct mini_remote *slot, unsigned shard, struct mini_future *inner) {
-    *slot = (struct mini_remote){
-        .call.future = MINI_FUTURE(remote_poll, "mini_spawn_on"),
-        .call.to = shard,
-        .guest.task.state = MINI_ENDED, /* nothing to cancel yet */
-        .runner = {
-            .poll = runner_poll, .name = "mini_spawn_on", .child = inner}};
+    /* until the guest has started, a cancel finds nothing to do */
+    (void)MINI_MAKE(slot, remote_poll, .guest.task.state = MINI_ENDED,
+        .runner = {.poll = runner_poll, .name = __func__, .child = inner});
+    slot->call.to = shard;
     return &slot->future;
 }
 
