@@ -49,6 +49,7 @@ struct mini_remote {
         struct mini_call call; /**< without FN and ARG */
     };
     struct mini_message cancel; /**< out: cancel; back: has been cancelled */
+    bool cancelled; /**< CANCEL has been sent */
     struct mini_guest guest; /**< the other shard's, until it has ended */
     struct mini_future runner; /**< the guest's, so behind it; awaits INNER */
 };

@@ -84,7 +84,8 @@ static MINI_POLL(call_poll) {
 static MINI_POLL(remote_poll) {
     struct mini_remote *self = MINI_SELF(struct mini_remote);
     mini_poll answer = step(&self->call, cx, remote_arrives);
-    if (answer == MINI_PENDING && cx.cancel && !self->cancel.deliver) {
+    if (answer == MINI_PENDING && cx.cancel && !self->cancelled) {
+        self->cancelled = true;
         future->resume++;
         mini_message_send(&self->cancel, self->call.to, cancel_arrives);
     }

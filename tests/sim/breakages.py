@@ -51,7 +51,7 @@ BREAKAGES = [
     ("a call does not wait for its cancel to come back", 4, "call.c",
      "        future->resume++;\n", ""),
     ("a cancel does not wait for the other side", 4, "call.c",
-     "    if (answer == MINI_PENDING && cx.cancel && !self->cancel.deliver) {",
+     "    if (answer == MINI_PENDING && cx.cancel && !self->cancelled) {",
      "    if (answer == MINI_PENDING && cx.cancel) {\n"
      "        return mini_ready(future, -ECANCELED);"),
     ("a full ring is not looked at again", 4, "message.c",
