@@ -10,25 +10,21 @@
 
 static MINI_POLL(broadcast_poll) {
     struct mini_broadcast *self = MINI_SELF(struct mini_broadcast);
-    unsigned count = mini_shard_count(), pending = 0;
-    long error = 0;
-    if (!self->calls && !(self->calls = malloc(count * sizeof *self->calls)))
-        return mini_ready(future, -ENOMEM);
-    for (unsigned i = 0; i < count; i++) {
-        struct mini_call *call = &self->calls[i];
-        if (!future->resume) mini_submit_to(call, i, self->map, self->arg);
-        pending += !mini_drive(&call->future, cx);
-    }
-    future->resume = 1;
-    if (pending > 0) return MINI_PENDING;
-    for (unsigned i = 0; i < count && error == 0; i++) {
-        long result = self->calls[i].future.result;
-        if (result < 0) error = result;
-        if (self->reduce && error == 0)
-            self->so_far = self->reduce(self->so_far, result);
+    unsigned count = mini_shard_count();
+    MINI_BEGIN;
+    self->calls =
+        malloc(count * (sizeof *self->calls + sizeof *self->all.futures));
+    if (!self->calls) MINI_RETURN(-ENOMEM);
+    struct mini_future **futures = (void *)(self->calls + count);
+    for (unsigned i = 0; i < count; i++)
+        futures[i] = mini_submit_to(&self->calls[i], i, self->map, self->arg);
+    MINI_AWAIT(mini_join_all(&self->all, futures, count));
+    for (unsigned i = 0; self->reduce && i < count; i++) {
+        if (self->calls[i].future.result < 0) break;
+        self->so_far = self->reduce(self->so_far, self->calls[i].future.result);
     }
     free(self->calls);
-    return mini_ready(future, error < 0 ? error : self->so_far);
+    MINI_END(MINI_RESULT < 0 ? MINI_RESULT : self->so_far);
 }
 
 struct mini_future *mini_map_reduce(struct mini_broadcast *slot,

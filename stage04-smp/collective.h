@@ -13,11 +13,13 @@
 #pragma once
 
 #include "call.h"
+#include "combine.h"
 #include "sync.h"
 
 /** A broadcast under way. */
 struct mini_broadcast {
     struct mini_future future;
+    struct mini_select all; /**< awaits the calls */
     struct mini_call *calls; /**< one per shard */
     long (*map)(void *arg); /**< called on every shard */
     void *arg; /**< with this */

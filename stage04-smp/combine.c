@@ -8,11 +8,10 @@
 #include "executor.h"
 
 static MINI_POLL(yield_poll) {
-    if (future->resume) return mini_ready(future, 0);
-    if (cx.cancel) return mini_ready(future, -ECANCELED);
-    future->resume = 1;
-    mini_wake(cx.task);
-    return MINI_PENDING;
+    MINI_BEGIN;
+    if (cx.cancel) MINI_RETURN(-ECANCELED);
+    MINI_YIELD();
+    MINI_END(0);
 }
 
 struct mini_future *mini_yield(struct mini_yield *slot) {
@@ -39,11 +38,8 @@ static bool drive_all(struct mini_select *self, struct mini_context cx) {
 static MINI_POLL(select_poll) {
     struct mini_select *self = MINI_SELF(struct mini_select);
     if (self->count == 0) return mini_ready(future, -EINVAL);
-    if (self->winner < 0 && drive_all(self, cx) &&
-        (cx.cancel || self->winner < 0)) {
-        self->winner = -1; /* cancelled: decided when all are finished */
+    if (self->winner < 0 && drive_all(self, cx) && self->winner < 0)
         return MINI_PENDING;
-    }
     cx.cancel = true; /* for the losers, if there are any */
     if (drive_all(self, cx)) return MINI_PENDING;
     return mini_ready(future, self->winner < 0 ? -ECANCELED : self->winner);

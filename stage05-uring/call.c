@@ -10,89 +10,20 @@ _Static_assert(offsetof(struct mini_remote, runner) ==
 
 /* ---- here: what has come back ---- */
 
-static void is_back(struct mini_remote *self) {
-    self->under_way--;
+static void is_back(struct mini_call *self) {
+    self->future.resume--;
     mini_wake(self->caller);
 }
 
-static void remote_is_back(struct mini_message *message) {
-    is_back(MINI_CONTAINER(message, struct mini_remote, message));
+static void call_is_back(struct mini_message *message) {
+    is_back(MINI_CONTAINER(message, struct mini_call, message));
 }
 
 static void cancel_is_back(struct mini_message *message) {
-    is_back(MINI_CONTAINER(message, struct mini_remote, cancel));
+    is_back(&MINI_CONTAINER(message, struct mini_remote, cancel)->call);
 }
 
 /* ---- over there ---- */
-
-/* The message goes out at the end of the turn, when the task has ended and
- * nobody on this shard looks at it any more. */
-static MINI_POLL(runner_poll) {
-    struct mini_remote *self =
-        MINI_CONTAINER(future, struct mini_remote, runner);
-    if (!mini_drive(future->child, cx)) return MINI_PENDING;
-    mini_message_send(&self->message, self->from, remote_is_back);
-    return mini_ready(future, 0);
-}
-
-static void remote_arrives(struct mini_message *message) {
-    struct mini_remote *self =
-        MINI_CONTAINER(message, struct mini_remote, message);
-    if (mini_self->stopping) { /* it has ended before it began */
-        self->runner.child->result = -ESHUTDOWN;
-        self->runner.child->poll = NULL;
-    }
-    mini_guest_start(&self->guest);
-}
-
-static void cancel_arrives(struct mini_message *message) {
-    struct mini_remote *self =
-        MINI_CONTAINER(message, struct mini_remote, cancel);
-    mini_cancel(&self->guest.task);
-    mini_message_send(message, self->from, cancel_is_back);
-}
-
-/* ---- here: a call ---- */
-
-/* Why a call may not begin; 0 if it may. */
-static int refusal(unsigned shard, struct mini_context cx) {
-    if (shard >= mini_shard_count()) return -EINVAL;
-    if (cx.cancel) return -ECANCELED;
-    return mini_self->stopping ? -ESHUTDOWN : 0;
-}
-
-static MINI_POLL(remote_poll) {
-    struct mini_remote *self = MINI_SELF(struct mini_remote);
-    self->caller = cx.task;
-    if (future->resume && self->under_way == 0)
-        return mini_ready(future, self->runner.child->result);
-    if (!future->resume) {
-        int error = refusal(self->to, cx);
-        if (error < 0) return mini_ready(future, error);
-        future->resume = self->under_way = 1; /* 2: cancelled, too */
-        self->from = mini_this_shard();
-        mini_message_send(&self->message, self->to, remote_arrives);
-    } else if (cx.cancel && future->resume == 1) {
-        future->resume = 2;
-        self->under_way++;
-        mini_message_send(&self->cancel, self->to, cancel_arrives);
-    }
-    return MINI_PENDING;
-}
-
-struct mini_future *mini_spawn_on(
-    struct mini_remote *slot, unsigned shard, struct mini_future *inner) {
-    return MINI_MAKE(slot, remote_poll, .to = shard, .runner.poll = runner_poll,
-        .runner.name = "mini_spawn_on", .runner.child = inner);
-}
-
-/* ---- a plain function ---- */
-
-static void call_is_back(struct mini_message *message) {
-    struct mini_call *self = MINI_CONTAINER(message, struct mini_call, message);
-    self->future.resume = 2;
-    mini_wake(self->caller);
-}
 
 /* A function that cannot wait needs no task. */
 static void call_arrives(struct mini_message *message) {
@@ -101,17 +32,73 @@ static void call_arrives(struct mini_message *message) {
     mini_message_send(message, self->from, call_is_back);
 }
 
-static MINI_POLL(call_poll) {
-    struct mini_call *self = MINI_SELF(struct mini_call);
+static void remote_arrives(struct mini_message *message) {
+    struct mini_remote *self =
+        MINI_CONTAINER(message, struct mini_remote, call.message);
+    if (mini_self->stopping)
+        call_arrives(message);
+    else
+        mini_guest_start(&self->guest);
+}
+
+/* The message goes out at the end of the turn, when the task has ended and
+ * nobody on this shard looks at it any more. */
+static MINI_POLL(runner_poll) {
+    struct mini_remote *self =
+        MINI_CONTAINER(future, struct mini_remote, runner);
+    if (mini_await(future, cx) == MINI_PENDING) return MINI_PENDING;
+    self->call.result = future->result;
+    mini_message_send(&self->call.message, self->call.from, call_is_back);
+    return MINI_READY;
+}
+
+static void cancel_arrives(struct mini_message *message) {
+    struct mini_remote *self =
+        MINI_CONTAINER(message, struct mini_remote, cancel);
+    mini_cancel(&self->guest.task);
+    mini_message_send(message, self->call.from, cancel_is_back);
+}
+
+/* ---- here: a call ---- */
+
+/* Begins SELF, to which ARRIVES happens over there, or waits for it. */
+static mini_poll step(struct mini_call *self, struct mini_context cx,
+    void (*arrives)(struct mini_message *)) {
+    struct mini_future *future = &self->future;
     self->caller = cx.task;
-    if (future->resume == 2) return mini_ready(future, self->result);
-    if (future->resume == 1) return MINI_PENDING;
-    int error = refusal(self->to, cx);
-    if (error < 0) return mini_ready(future, error);
-    future->resume = 1;
+    if (future->resume == 1) return mini_ready(future, self->result);
+    if (future->resume) return MINI_PENDING;
+    if (self->to >= mini_shard_count()) return mini_ready(future, -EINVAL);
+    if (cx.cancel) return mini_ready(future, -ECANCELED);
+    if (mini_self->stopping) return mini_ready(future, -ESHUTDOWN);
+    future->resume = 2;
     self->from = mini_this_shard();
-    mini_message_send(&self->message, self->to, call_arrives);
+    mini_message_send(&self->message, self->to, arrives);
     return MINI_PENDING;
+}
+
+static MINI_POLL(call_poll) {
+    return step(MINI_SELF(struct mini_call), cx, call_arrives);
+}
+
+static MINI_POLL(remote_poll) {
+    struct mini_remote *self = MINI_SELF(struct mini_remote);
+    mini_poll answer = step(&self->call, cx, remote_arrives);
+    if (answer == MINI_PENDING && cx.cancel && !self->cancelled) {
+        self->cancelled = true;
+        future->resume++;
+        mini_message_send(&self->cancel, self->call.to, cancel_arrives);
+    }
+    return answer;
+}
+
+struct mini_future *mini_spawn_on(
+    struct mini_remote *slot, unsigned shard, struct mini_future *inner) {
+    /* until the guest has started, a cancel finds nothing to do */
+    (void)MINI_MAKE(slot, remote_poll, .guest.task.state = MINI_ENDED,
+        .runner = {.poll = runner_poll, .name = __func__, .child = inner});
+    slot->call.to = shard;
+    return &slot->future;
 }
 
 struct mini_future *mini_submit_to(

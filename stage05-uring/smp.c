@@ -138,12 +138,11 @@ static int create(const struct mini_options *options) {
     smp->count = count;
     smp->lanes = (struct mini_lane *)&smp->shards[count];
     int error = 0;
-    for (unsigned i = 0; i < count * count; i++) {
+    for (unsigned i = 0; i < count * count && error == 0; i++) {
         smp->shards[i / count].smp = smp;
         smp->shards[i / count].index = i / count;
         mini_list_init(&smp->lanes[i].outbox);
-        int failed = mini_spsc_init(&smp->lanes[i].ring, capacity);
-        error = failed < 0 ? failed : error;
+        error = mini_spsc_init(&smp->lanes[i].ring, capacity);
     }
     if (error < 0) destroy(smp);
     return error;

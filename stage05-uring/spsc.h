@@ -64,49 +64,53 @@ static inline void mini_spsc_destroy(struct mini_spsc *ring) {
     free(ring->slots);
 }
 
-/** Producer, for the forms below: puts ITEM into slot number INDEX; false if
- * that is not empty. */
-static inline bool mini_spsc_put(
-    struct mini_spsc *ring, size_t index, void *item) {
-    _Atomic(void *) *slot = &ring->slots[index & ring->mask];
-    /* acquire, release: pair with the store and the load in mini_spsc_take */
-    if (atomic_load_explicit(slot, memory_order_acquire) != ring->slots)
-        return false;
-    atomic_store_explicit(slot, item, memory_order_release);
-    return true;
+/** Producer: pushes up to COUNT items, from the first on; returns how many. */
+static inline size_t mini_spsc_push_many(
+    struct mini_spsc *ring, void *const *items, size_t count) {
+    /* relaxed: nobody else stores tail */
+    size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    size_t done = 0;
+    for (; done < count; done++) {
+        _Atomic(void *) *slot = &ring->slots[(tail + done) & ring->mask];
+        /* acquire, release: pair with the store and the load of slots in
+         * mini_spsc_pop_many */
+        if (atomic_load_explicit(slot, memory_order_acquire) != ring->slots)
+            break;
+        atomic_store_explicit(slot, items[done], memory_order_release);
+    }
+    /* release: pairs with the load of tail in mini_spsc_count */
+    atomic_store_explicit(&ring->tail, tail + done, memory_order_release);
+    return done;
 }
 
-/** Consumer, for the forms below: takes what is in slot number INDEX into
- * *ITEM; false if that is empty. */
-static inline bool mini_spsc_take(
-    struct mini_spsc *ring, size_t index, void **item) {
-    _Atomic(void *) *slot = &ring->slots[index & ring->mask];
-    /* acquire, release: pair with the store and the load in mini_spsc_put */
-    void *there = atomic_load_explicit(slot, memory_order_acquire);
-    if (there == ring->slots) return false;
-    *item = there;
-    atomic_store_explicit(slot, ring->slots, memory_order_release);
-    return true;
+/** Consumer: pops up to COUNT items; returns how many. */
+static inline size_t mini_spsc_pop_many(
+    struct mini_spsc *ring, void **items, size_t count) {
+    /* relaxed: nobody else stores head */
+    size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    size_t done = 0;
+    for (; done < count; done++) {
+        _Atomic(void *) *slot = &ring->slots[(head + done) & ring->mask];
+        /* acquire, release: pair with the store and the load of slots in
+         * mini_spsc_push_many */
+        void *item = atomic_load_explicit(slot, memory_order_acquire);
+        if (item == ring->slots) break;
+        items[done] = item;
+        atomic_store_explicit(slot, ring->slots, memory_order_release);
+    }
+    /* release: pairs with the load of head in mini_spsc_count */
+    atomic_store_explicit(&ring->head, head + done, memory_order_release);
+    return done;
 }
 
 /** Producer: pushes one; false if the ring is full. */
 static inline bool mini_spsc_push(struct mini_spsc *ring, void *item) {
-    /* relaxed: nobody else stores tail */
-    size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    if (!mini_spsc_put(ring, tail, item)) return false;
-    /* release: pairs with the load of tail in mini_spsc_count */
-    atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
-    return true;
+    return mini_spsc_push_many(ring, &item, 1);
 }
 
 /** Consumer: pops one; false if the ring is empty. */
 static inline bool mini_spsc_pop(struct mini_spsc *ring, void **item) {
-    /* relaxed: nobody else stores head */
-    size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    if (!mini_spsc_take(ring, head, item)) return false;
-    /* release: pairs with the load of head in mini_spsc_count */
-    atomic_store_explicit(&ring->head, head + 1, memory_order_release);
-    return true;
+    return mini_spsc_pop_many(ring, item, 1);
 }
 
 /** True if there is an item in the slot at the calling side's own INDEX: at
@@ -117,32 +121,6 @@ static inline bool mini_spsc_holds(
     size_t at = atomic_load_explicit(index, memory_order_relaxed) & ring->mask;
     return atomic_load_explicit(&ring->slots[at], memory_order_acquire) !=
         ring->slots;
-}
-
-/** Producer: pushes up to COUNT items, from the first on; returns how many. */
-static inline size_t mini_spsc_push_many(
-    struct mini_spsc *ring, void *const *items, size_t count) {
-    /* relaxed: nobody else stores tail, and a slot says itself if it is empty */
-    size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    size_t done = 0;
-    while (done < count && mini_spsc_put(ring, tail + done, items[done]))
-        done++;
-    /* release: as in mini_spsc_push */
-    atomic_store_explicit(&ring->tail, tail + done, memory_order_release);
-    return done;
-}
-
-/** Consumer: pops up to COUNT items; returns how many. */
-static inline size_t mini_spsc_pop_many(
-    struct mini_spsc *ring, void **items, size_t count) {
-    /* relaxed: nobody else stores head, and a slot says itself what it holds */
-    size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    size_t done = 0;
-    while (done < count && mini_spsc_take(ring, head + done, &items[done]))
-        done++;
-    /* release: as in mini_spsc_pop */
-    atomic_store_explicit(&ring->head, head + done, memory_order_release);
-    return done;
 }
 
 /** Stores the calling side's own INDEX once more, as seq_cst: what this thread

@@ -24,27 +24,9 @@
 #include "executor.h"
 #include "message.h"
 
-/** A future that runs on another shard, under way. */
-struct mini_remote {
-    struct mini_future future;
-    struct mini_message message; /**< out: start; back: it has ended */
-    struct mini_message cancel; /**< out: cancel; back: has been cancelled */
-    struct mini_task *caller; /**< woken when something has come back */
-    unsigned from, to; /**< shards */
-    unsigned under_way; /**< messages that have not come back */
-    struct mini_guest guest; /**< the other shard's, until it has ended */
-    struct mini_future runner; /**< the guest's, so behind it; awaits INNER */
-};
-
-/** Runs INNER, a future not yet started, as a task of SHARD, in the memory
- * where it is. That memory belongs to SHARD until the returned future is READY;
- * the result is INNER's. Cancel crosses over, and INNER's answer is awaited. */
-struct mini_future *mini_spawn_on(
-    struct mini_remote *slot, unsigned shard, struct mini_future *inner);
-
 /** A call of a function on another shard, under way. */
 struct mini_call {
-    struct mini_future future;
+    struct mini_future future; /**< resume: 0, or messages under way and 1 */
     struct mini_message message; /**< out: call FN; back: FN has returned */
     struct mini_task *caller; /**< woken when it is back */
     unsigned from, to; /**< shards */
@@ -58,3 +40,22 @@ struct mini_call {
  * result is awaited all the same. ARG is the other shard's until READY. */
 struct mini_future *mini_submit_to(
     struct mini_call *slot, unsigned shard, long (*fn)(void *arg), void *arg);
+
+/** A future that runs on another shard, under way: a call that comes back when
+ * INNER has ended. */
+struct mini_remote {
+    union {
+        struct mini_future future;
+        struct mini_call call; /**< without FN and ARG */
+    };
+    struct mini_message cancel; /**< out: cancel; back: has been cancelled */
+    bool cancelled; /**< CANCEL has been sent */
+    struct mini_guest guest; /**< the other shard's, until it has ended */
+    struct mini_future runner; /**< the guest's, so behind it; awaits INNER */
+};
+
+/** Runs INNER, a future not yet started, as a task of SHARD, in the memory
+ * where it is. That memory belongs to SHARD until the returned future is READY;
+ * the result is INNER's. Cancel crosses over, and INNER's answer is awaited. */
+struct mini_future *mini_spawn_on(
+    struct mini_remote *slot, unsigned shard, struct mini_future *inner);

@@ -38,8 +38,8 @@ struct mini_select {
 /** Polls all COUNT futures until one is READY (of several at once, the first in
  * the array wins), then polls the others with cancel until they are, too. The
  * result is the winner's index; every future still holds its own result. If the
- * select is cancelled: the index of one that finished with a result other than
- * -ECANCELED; if none did, -ECANCELED. No futures: -EINVAL. */
+ * select is cancelled: the index of the first to finish with a result other
+ * than -ECANCELED; if none did, -ECANCELED. No futures: -EINVAL. */
 struct mini_future *mini_select(
     struct mini_select *slot, struct mini_future **futures, size_t count);
 

@@ -2,7 +2,6 @@
 /* Futures over the wheel, and the clock. See timer.h. */
 #include "timer.h"
 
-#include "../common/panic.h"
 #include "../common/platform.h"
 
 /* ---- the clock ---- */

@@ -304,14 +304,17 @@ static void g3_2_an_index_that_is_late_counts_nothing_that_is_not(
     (void)state;
     for (size_t i = 0; i < LENGTH(starts); i++) {
         ring_init(&ring, 2, starts[i]);
+        _Atomic(void *) *first = &ring.slots[starts[i] & ring.mask];
+
         assert_true(mini_spsc_push(&ring, number(1)));
         assert_true(mini_spsc_push(&ring, number(2)));
-        assert_true(mini_spsc_take(&ring, starts[i], &item)); /* half a pop */
+        atomic_store(first, ring.slots); /* half a pop */
         assert_true(mini_spsc_push(&ring, number(3)));
         assert_int_equal(mini_spsc_count(&ring), 2);
         mini_spsc_destroy(&ring);
         ring_init(&ring, 2, starts[i]);
-        assert_true(mini_spsc_put(&ring, starts[i], number(1))); /* and push */
+        first = &ring.slots[starts[i] & ring.mask];
+        atomic_store(first, number(1)); /* and half a push */
         assert_true(mini_spsc_pop(&ring, &item));
         assert_int_equal(mini_spsc_count(&ring), 0);
         mini_spsc_destroy(&ring);

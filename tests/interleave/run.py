@@ -64,15 +64,17 @@ RING_MISTAKES = {
                    "    (void)executor;"),
     "bell-not-cleared": ("park.c", "mini_bell_clear(bell);", "(void)bell;"),
     "put-anyway": (
-        "spsc.h", "    if (atomic_load_explicit(slot, memory_order_acquire) != "
-        "ring->slots)\n        return false;\n", ""),
+        "spsc.h",
+        "        if (atomic_load_explicit(slot, memory_order_acquire) != "
+        "ring->slots)\n            break;\n", ""),
     "take-and-leave": (
         "spsc.h",
-        "    atomic_store_explicit(slot, ring->slots, memory_order_release);\n",
-        ""),
+        "        atomic_store_explicit(slot, ring->slots, "
+        "memory_order_release);\n", ""),
     "relaxed-put": (
-        "spsc.h", "atomic_store_explicit(slot, item, memory_order_release)",
-        "atomic_store_explicit(slot, item, memory_order_relaxed)"),
+        "spsc.h",
+        "atomic_store_explicit(slot, items[done], memory_order_release)",
+        "atomic_store_explicit(slot, items[done], memory_order_relaxed)"),
     "notify-once": ("channel.c", "        if (!waiter) return;",
                     "        if (!waiter || waiter == BUSY) return;"),
     "notify-not-busy": (

@@ -49,15 +49,15 @@ BREAKAGES = [
      "    if (!mini_spsc_pop(&channel->ring, item))\n"
      "        return atomic_load(&channel->closed) ? -EPIPE : -EAGAIN;"),
     ("a call does not wait for its cancel to come back", 4, "call.c",
-     "        self->under_way++;\n", ""),
+     "        future->resume++;\n", ""),
     ("a cancel does not wait for the other side", 4, "call.c",
-     "    } else if (cx.cancel && future->resume == 1) {",
-     "    } else if (cx.cancel) {\n"
-     "        return mini_ready(future, -ECANCELED);\n    } else if (0) {"),
+     "    if (answer == MINI_PENDING && cx.cancel && !self->cancelled) {",
+     "    if (answer == MINI_PENDING && cx.cancel) {\n"
+     "        return mini_ready(future, -ECANCELED);"),
     ("a full ring is not looked at again", 4, "message.c",
      "return soon < until ? soon : until;", "return (void)soon, until;"),
     ("a stopping shard takes calls as before", 4, "call.c",
-     "    return mini_self->stopping ? -ESHUTDOWN : 0;", "    return 0;"),
+     "    if (mini_self->stopping) return mini_ready(future, -ESHUTDOWN);\n", ""),
     ("shards are rung before there is news", 4, "smp.c",
      "    atomic_fetch_add(&smp->news, 1); /* what a second look will find */\n"
      "    for (unsigned i = 0; i < smp->count; i++)\n"
