@@ -156,6 +156,7 @@ static MINI_POLL(acceptor_poll) {
         if (MINI_RESULT < 0) close(self->fd);
     }
     MINI_AWAIT_SHIELDED(mini_accept_end(&self->stream));
+    close(self->listener);
     MINI_END(self->fd);
 }
 
@@ -183,12 +184,6 @@ static int open_acceptor(struct mini_server *server, unsigned shard) {
     return (int)server->port < 0 ? (int)server->port : 0;
 }
 
-static void close_all(struct mini_server *server) {
-    while (server->count-- > 0)
-        close(server->acceptors[server->count].listener);
-    free(server->acceptors);
-}
-
 int mini_server_open(
     struct mini_server *server, const struct mini_server_options *options) {
     bool spread = options->accept == MINI_ACCEPT_SPREAD;
@@ -199,7 +194,10 @@ int mini_server_open(
     while (error == 0 && server->count < count)
         error =
             open_acceptor(server, spread ? mini_this_shard() : server->count);
-    if (error < 0) close_all(server);
+    if (error == 0) return 0;
+    while (server->count-- > 0)
+        close(server->acceptors[server->count].listener);
+    free(server->acceptors);
     return error;
 }
 
@@ -209,8 +207,11 @@ static MINI_POLL(serve_poll) {
     for (unsigned i = 0; i < self->count; i++)
         pending += !mini_drive(&self->acceptors[i].remote.future, cx);
     if (pending > 0) return MINI_PENDING;
+    for (unsigned i = 0; i < self->count; i++)
+        if (!self->acceptors[i].future.resume) /* refused: it never began */
+            close(self->acceptors[i].listener);
     long result = self->acceptors[0].remote.future.result;
-    close_all(self);
+    free(self->acceptors);
     return mini_ready(future, result);
 }
 
