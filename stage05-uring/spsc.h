@@ -117,7 +117,7 @@ static inline bool mini_spsc_pop(struct mini_spsc *ring, void **item) {
  * `head` the consumer can pop it, at `tail` the ring is full. */
 static inline bool mini_spsc_holds(
     struct mini_spsc *ring, atomic_size_t *index) {
-    /* relaxed: nobody else stores INDEX; acquire: as in put and take above */
+    /* relaxed: nobody else stores INDEX; acquire: as in the loops above */
     size_t at = atomic_load_explicit(index, memory_order_relaxed) & ring->mask;
     return atomic_load_explicit(&ring->slots[at], memory_order_acquire) !=
         ring->slots;
