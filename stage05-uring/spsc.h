@@ -78,6 +78,7 @@ static inline size_t mini_spsc_push_many(
             break;
         atomic_store_explicit(slot, items[done], memory_order_release);
     }
+    if (done == 0) return 0; /* who spins stores nothing */
     /* release: pairs with the load of tail in mini_spsc_count */
     atomic_store_explicit(&ring->tail, tail + done, memory_order_release);
     return done;
@@ -98,6 +99,7 @@ static inline size_t mini_spsc_pop_many(
         items[done] = item;
         atomic_store_explicit(slot, ring->slots, memory_order_release);
     }
+    if (done == 0) return 0;
     /* release: pairs with the load of head in mini_spsc_count */
     atomic_store_explicit(&ring->head, head + done, memory_order_release);
     return done;
