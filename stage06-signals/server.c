@@ -78,14 +78,13 @@ struct connection {
 }; /* the program's frame follows */
 
 static MINI_POLL(connection) {
-    struct connection *self = MINI_SELF(struct connection);
-    MINI_BEGIN;
-    MINI_AWAIT(future->child);
-    close(self->fd); /* of a socket: does not block */
+    struct mini_future *child = future->child;
+    if (child->poll(child, cx) == MINI_PENDING) return MINI_PENDING;
+    close(MINI_SELF(struct connection)->fd); /* a socket's: does not block */
     /* relaxed: a hint for the acceptors, nothing depends on its order */
     atomic_fetch_sub_explicit(
         &mini_self->shard->connections, 1, memory_order_relaxed);
-    MINI_END(0);
+    return mini_ready(future, 0);
 }
 
 /* ---- accepting ---- */
