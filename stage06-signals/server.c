@@ -78,12 +78,11 @@ struct connection {
 }; /* the program's frame follows */
 
 static MINI_POLL(connection) {
-    struct connection *self = MINI_SELF(struct connection);
-    MINI_BEGIN;
-    MINI_AWAIT(future->child);
-    close(self->fd); /* of a socket: does not block */
+    struct mini_future *child = future->child;
+    if (child->poll(child, cx) == MINI_PENDING) return MINI_PENDING;
+    close(MINI_SELF(struct connection)->fd); /* a socket's: does not block */
     atomic_fetch_sub(&mini_self->shard->connections, 1);
-    MINI_END(0);
+    return mini_ready(future, 0);
 }
 
 /* ---- accepting ---- */
