@@ -12,17 +12,19 @@
 
 /* ---- an operation's life ---- */
 
+/* That the doorbell is watched is no reason to wait. */
 void mini_io_start(struct mini_io *operation) {
     struct mini_io_shard *io = mini_self->io;
     operation->active = true;
     operation->cancelled = operation->offloaded = false;
-    mini_self->outside += !operation->background;
+    mini_self->outside += operation != &io->bell;
     mini_self->stats.operations++;
     if (operation->op == MINI_OP_CALL)
         mini_offload_start(io, operation);
     else
         io->backend->start(io, operation);
-    if (operation->op == MINI_OP_SEND) io->skipped = 15; /* see turn */
+    if (operation->op >= MINI_OP_READ && !operation->offloaded)
+        io->skipped = 15; /* see turn */
 }
 
 void mini_io_stop(struct mini_io *operation) {
@@ -37,7 +39,7 @@ void mini_io_stop(struct mini_io *operation) {
 void mini_io_complete(struct mini_io *operation, long result, bool more) {
     if (!more) {
         operation->active = false;
-        mini_self->outside -= !operation->background;
+        mini_self->outside -= operation != &mini_self->io->bell;
     }
     if (operation->notify) {
         operation->notify(operation, result);
@@ -90,7 +92,6 @@ static void bell_rang(struct mini_io *bell, long result) {
 static void watch_bell(struct mini_io_shard *io) {
     if (io->bell.active) return;
     mini_readable(&io->bell, io->executor->parker.bell.wait_fd);
-    io->bell.background = true;
     io->bell.notify = bell_rang;
     mini_io_start(&io->bell);
 }
@@ -146,9 +147,9 @@ static void stop(struct mini_executor *executor) {
 
 /* If there is nothing to do, the wait that follows submits and completes in one
  * system call, so this does not; but no wait follows in a shard that spins. And
- * while messages keep coming there is none: so it does in every 16th turn. A
- * send is done once it is submitted: for that, nobody need get ready to sleep.
- */
+ * while messages keep coming there is none: so it does in every 16th turn. What
+ * waits for no peer, such as a send or a read from memory, is done once it is
+ * submitted: for that, nobody need get ready to sleep. */
 static unsigned turn(struct mini_executor *executor) {
     unsigned work = 0;
     if (executor->io->helper_count) work += mini_offload_turn(executor->io);

@@ -120,7 +120,6 @@ struct mini_io {
     uint8_t op; /**< what is to be done: an enum mini_op */
     bool all : 1; /**< go on until all of the buffer is dealt with */
     bool multishot : 1; /**< completes many times */
-    bool background : 1; /**< not counted as a reason to wait: the doorbell */
     bool active : 1; /**< the backend has it */
     bool cancelled : 1; /**< the backend was asked to stop it */
     bool armed : 1; /**< io_uring: waits until the descriptor is ready; poll:

@@ -35,6 +35,7 @@
 #define CQ_ENTRIES 4096
 #define FIXED_FILES 1024 /* descriptors below this can be registered */
 #define ERESTARTSYS 512 /* splice's EINTR: the kernel forgets to translate it */
+#define DIRECT 2
 #define PAGE 4096
 #define REPORT_USAGE 8 /* IORING_SEND_ZC_REPORT_USAGE, from liburing 2.4 on */
 
@@ -42,8 +43,7 @@ struct uring {
     struct io_uring ring;
     bool has_files; /* a table of them is registered */
     bool has_buffer; /* for fixed reads and writes */
-    bool fixed[FIXED_FILES]; /* by descriptor */
-    bool direct[FIXED_FILES]; /* of these, which have O_DIRECT */
+    uint8_t fixed[FIXED_FILES]; /* by descriptor; DIRECT: has O_DIRECT */
     /* With MINI_BUFFER_RING: the ring of buffers lent to the kernel. */
     _Alignas(PAGE) struct io_uring_buf lent[MINI_BUFFERS_LENT];
 };
@@ -149,10 +149,10 @@ static int fix_file(struct mini_io_shard *io, int fd, bool on) {
         error = io_uring_register_files_sparse(&uring->ring, FIXED_FILES);
     if (error < 0) return error;
     uring->has_files = true;
-    uring->direct[fd] = on && fcntl(fd, F_GETFL) & O_DIRECT;
     error =
         io_uring_register_files_update(&uring->ring, (unsigned)fd, &value, 1);
-    if (error >= 0 || !on) uring->fixed[fd] = on; /* or its close would fail */
+    if (error >= 0 || !on) /* or its close would fail */
+        uring->fixed[fd] = on && fcntl(fd, F_GETFL) & O_DIRECT ? DIRECT : on;
     return error < 0 ? error : 0;
 }
 
@@ -197,7 +197,7 @@ static void wait_until_ready(
     struct io_uring_sqe *sqe = get_sqe(io);
     io_uring_prep_poll_add(
         sqe, operation->fd, mini_io_receives(operation) ? POLLIN : POLLOUT);
-    if (operation->background && io->features & MINI_MULTISHOT) /* the bell */
+    if (operation == &io->bell && io->features & MINI_MULTISHOT)
         sqe->len = IORING_POLL_ADD_MULTI;
     io_uring_sqe_set_data(sqe, operation);
     operation->armed = true;
@@ -301,7 +301,7 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         sqe->flags |= IOSQE_FIXED_FILE;
         mini_self->stats.fixed_files++;
         /* with eight a device may begin, while we get others ready */
-        if (uring->direct[fd] && io_uring_sq_ready(&uring->ring) >= 8)
+        if (uring->fixed[fd] == DIRECT && io_uring_sq_ready(&uring->ring) >= 8)
             mini_self->stats.enters++, io_uring_submit(&uring->ring);
     }
 }
@@ -365,13 +365,14 @@ static void complete(struct mini_io_shard *io, struct mini_io *operation,
     bool again = operation->armed && cqe->res >= 0;
     if (cqe->flags & IORING_CQE_F_BUFFER) take_buffer(io, operation, cqe);
     if (operation->op == MINI_OP_SEND_ZC && !is_sent(operation, cqe)) return;
-    long result = cqe->res == -ERESTARTSYS ? -EINTR : cqe->res;
+    long result = cqe->res;
     if (again && waits_first(io, operation))
         result = mini_io_call(operation), again = false;
     if (operation->op == MINI_OP_STATX && result == 0) take_statx(operation);
-    again |= must_copy(operation, result) ||
-        (result == -EINTR && operation->op != MINI_OP_CLOSE) ||
-        (result == -ECANCELED && !operation->cancelled);
+    if (result < 0) /* is it only to be started again? */
+        again = must_copy(operation, result) || result == -ERESTARTSYS ||
+            (result == -EINTR && operation->op != MINI_OP_CLOSE) ||
+            (result == -ECANCELED && !operation->cancelled);
     if (operation->cancelled && (again || result == -EAGAIN))
         mini_io_complete(operation, -ECANCELED, false);
     else if (again)
