@@ -47,16 +47,15 @@ struct mini_spsc {
 /** Makes RING an empty one of CAPACITY slots, a power of two from 1 up, before
  * either thread uses it. 0, -EINVAL (not a power of two), or -ENOMEM. */
 static inline int mini_spsc_init(struct mini_spsc *ring, size_t capacity) {
-    void *slots = NULL;
+    size_t bytes = capacity * sizeof *ring->slots;
     *ring = (struct mini_spsc){.mask = capacity - 1};
     if (capacity == 0 || (capacity & ring->mask) != 0) return -EINVAL;
-    if (capacity > PTRDIFF_MAX / sizeof *ring->slots ||
-        posix_memalign(
-            &slots, MINI_CACHE_LINE, capacity * sizeof *ring->slots) != 0)
-        return -ENOMEM;
-    ring->slots = slots;
-    for (size_t i = 0; i < capacity; i++) atomic_init(&ring->slots[i], slots);
-    return 0;
+    if (capacity > PTRDIFF_MAX / sizeof *ring->slots) return -ENOMEM;
+    ring->slots = aligned_alloc(
+        MINI_CACHE_LINE, bytes < MINI_CACHE_LINE ? MINI_CACHE_LINE : bytes);
+    for (size_t i = 0; ring->slots && i < capacity; i++)
+        atomic_init(&ring->slots[i], ring->slots);
+    return ring->slots ? 0 : -ENOMEM;
 }
 
 /** Frees the slots; nobody uses the ring any more. */
