@@ -32,9 +32,13 @@ struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
 /* A stream's buffers are linked in a ring: the newest one's next is the
  * oldest. */
 void mini_buffer_filled(
-    struct mini_io *operation, struct mini_buffer *buffer, size_t length) {
+    struct mini_io *operation, struct mini_buffer *buffer, long length) {
     struct mini_buffer *newest = operation->newest;
-    buffer->length = length;
+    if (length <= 0) {
+        mini_lease_return(buffer);
+        return;
+    }
+    buffer->length = (size_t)length;
     buffer->next = newest ? newest->next : buffer;
     if (newest) newest->next = buffer;
     operation->newest = buffer;

@@ -77,10 +77,7 @@ static long recv_lease(struct mini_io *io) {
     struct mini_buffer *buffer = mini_buffer_take(mini_self->io);
     if (!buffer) return errno = ENOBUFS, -1;
     ssize_t got = recv(io->fd, buffer->data, MINI_BUFFER_BYTES, MSG_DONTWAIT);
-    if (got > 0)
-        mini_buffer_filled(io, buffer, (size_t)got);
-    else
-        mini_lease_return(buffer);
+    mini_buffer_filled(io, buffer, got);
     return got;
 }
 

@@ -328,10 +328,7 @@ static void take_buffer(struct mini_io_shard *io, struct mini_io *operation,
     struct mini_buffer *buffer =
         &io->buffers->all[cqe->flags >> IORING_CQE_BUFFER_SHIFT];
     io->buffers->lent--; /* the next turn lends another one */
-    if (cqe->res > 0)
-        mini_buffer_filled(operation, buffer, (size_t)cqe->res);
-    else
-        mini_lease_return(buffer);
+    mini_buffer_filled(operation, buffer, cqe->res);
 }
 
 /* A send_zc has two completions: its result and, later, the kernel's word that

@@ -67,6 +67,6 @@ unsigned mini_buffers_lend(struct mini_io_shard *io);
 /** A free buffer, or NULL. */
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io);
 /** For backends: BUFFER now holds LENGTH bytes for OPERATION, which is about to
- * complete. */
+ * complete; if that is not above 0, BUFFER is free again. */
 void mini_buffer_filled(
-    struct mini_io *operation, struct mini_buffer *buffer, size_t length);
+    struct mini_io *operation, struct mini_buffer *buffer, long length);
