@@ -62,7 +62,7 @@ ONE_TEST = 60  # seconds that one test may take, a sanitizer's twice that
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for all there is
 # by tests/interleave
 INTERLEAVED = ("spsc.h", "park.c", "channel.c", "message.c", "smp.c",
-               "signals.c")
+               "offload.c", "signals.c")
 NOTICED, MISSED, EQUIVALENT = "noticed", "missed", "equivalent"
 SAME, NO_PROGRAM = "the same code", "do not compile"
 FATES = (NOTICED, MISSED, EQUIVALENT, SAME, NO_PROGRAM)
