@@ -8,4 +8,9 @@ static int init(struct mini_io_shard *io) {
     return -ENOSYS;
 }
 
+bool mini_uring_wake(int ring) {
+    (void)ring;
+    return false;
+}
+
 const struct mini_io_backend mini_io_uring = {.name = "uring", .init = init};

@@ -106,7 +106,7 @@ ifneq ($(filter uring,$(BACKENDS)),)
 CALLS   += $(addprefix io_uring_,get_probe_ring queue_init_params \
            register_buf_ring register_buffers register_files_sparse \
            register_files_update submit submit_and_get_events \
-           submit_and_wait_timeout)
+           submit_and_wait_timeout) syscall
 endif
 endif
 FAULTS   := $(BUILD)/tests/faults.o \

@@ -12,8 +12,8 @@ void mini_parker_ring(struct mini_parker *parker) {
     if (!atomic_load(&parker->sleeping) ||
         !atomic_exchange(&parker->sleeping, false))
         return;
-    mini_bell_ring(&parker->bell);
     if (mini_self) mini_self->stats.rings++;
+    mini_bell_ring(&parker->bell);
 }
 
 bool mini_park_begin(struct mini_executor *executor) {

@@ -35,6 +35,7 @@ struct mini_parker {
     /** Stored by the owner; cleared by whoever rings. */
     _Alignas(MINI_CACHE_LINE) atomic_bool sleeping;
     struct mini_bell bell; /**< rung by whoever finds it sleeping */
+    int uring; /**< rung in its place: the owner's io_uring; 0: there is none */
 };
 
 /** The row that sleeps until the bell rings. */

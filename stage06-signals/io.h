@@ -86,7 +86,9 @@ enum mini_io_feature {
     MINI_BUFFER_RING = 2, /**< recv of that kind into leased buffers: 6.0 */
     MINI_ZERO_COPY = 4, /**< send_zc: 6.0 */
     MINI_SPLICE = 8, /**< splice: 5.7 */
-    MINI_FEATURES = 15 /**< all of them */
+    MINI_FEATURES = 15, /**< all of them */
+    /** Any thread wakes a ring without a bell: 6.13. It is not missed. */
+    MINI_MSG_RING = 16
 };
 
 /** An operation. It has the four operands of a request in io_uring: descriptor,
@@ -188,6 +190,10 @@ const char *mini_io_name(void);
  * "uring: multishot, buffer ring, send_zc, splice". Valid until the next
  * call. */
 const char *mini_io_describe(void);
+
+/** Any thread: wakes whoever waits in the io_uring whose descriptor is RING, at
+ * once. False: that is not possible, here or now. */
+bool mini_uring_wake(int ring);
 
 /** The poll function of every operation. */
 MINI_POLL(mini_io_step);

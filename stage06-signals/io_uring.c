@@ -30,6 +30,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define SQ_ENTRIES 256
 #define CQ_ENTRIES 4096
@@ -38,6 +40,7 @@
 #define DIRECT 2
 #define PAGE 4096
 #define REPORT_USAGE 8 /* IORING_SEND_ZC_REPORT_USAGE, from liburing 2.4 on */
+#define SEND_MSG_RING 31 /* IORING_REGISTER_SEND_MSG_RING, from 2.8 on */
 
 struct uring {
     struct io_uring ring;
@@ -120,9 +123,13 @@ static int init(struct mini_io_shard *io) {
     memset(uring, 0, sizeof *uring);
     int error = open_ring(&uring->ring);
     if (error < 0) return free(uring), error;
+    /* a kernel that can wake a ring says that -1 is none */
+    if (!mini_uring_wake(-1) && errno == EBADF &&
+        !(mini_io_without & MINI_MSG_RING))
+        io->executor->parker.uring = uring->ring.ring_fd;
     io->features = probe(&uring->ring);
     open_buffer_ring(io, uring);
-    if ((io->features | mini_io_without) != MINI_FEATURES &&
+    if (~(io->features | mini_io_without) & MINI_FEATURES &&
         !atomic_flag_test_and_set(&said))
         fprintf(stderr, "miniss: io_uring lacks features here; used is %s\n",
             mini_io_describe());
@@ -167,6 +174,16 @@ static int fix_buffer(struct mini_io_shard *io, void *base, size_t bytes) {
     int error = base ? io_uring_register_buffers(&uring->ring, &buffer, 1) : 0;
     uring->has_buffer = base && error == 0;
     return error;
+}
+
+/* ---- waking another shard ---- */
+
+/* With one system call and no ring of our own. The completion that this puts
+ * into the other one has no user data: so nobody is told, but who waits there
+ * wakes. An eventfd would have to tell its poll request first. */
+bool mini_uring_wake(int ring) {
+    struct io_uring_sqe message = {.opcode = IORING_OP_MSG_RING, .fd = ring};
+    return syscall(SYS_io_uring_register, -1, SEND_MSG_RING, &message, 1) == 0;
 }
 
 /* ---- submission ---- */

@@ -3,6 +3,7 @@
 #include "park.h"
 
 #include "executor.h"
+#include "io.h"
 #include "timer.h"
 
 void (*mini_park_hook)(void);
@@ -12,8 +13,9 @@ void mini_parker_ring(struct mini_parker *parker) {
     if (!atomic_load(&parker->sleeping) ||
         !atomic_exchange(&parker->sleeping, false))
         return;
-    mini_bell_ring(&parker->bell);
     if (mini_self) mini_self->stats.rings++;
+    if (parker->uring && mini_uring_wake(parker->uring)) return;
+    mini_bell_ring(&parker->bell);
 }
 
 bool mini_park_begin(struct mini_executor *executor) {

@@ -28,7 +28,7 @@ static struct mini_test_fault fault; /* what has failed */
 static atomic_int threads; /* of the runtime's, not joined yet */
 
 void (*mini_test_before_call)(const char *call);
-atomic_long mini_test_calls, mini_test_bell_rings;
+atomic_long mini_test_calls, mini_test_bell_rings, mini_test_wakes;
 atomic_long mini_test_ring_calls;
 atomic_llong mini_test_longest_wait;
 

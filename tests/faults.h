@@ -65,6 +65,9 @@ extern int mini_test_unknown;
  * rings of doorbells, which cannot. 0 where the linker cannot wrap (macOS). */
 extern atomic_long mini_test_calls, mini_test_bell_rings;
 
+/** Of these, those of a shard that was woken in its ring, without a bell. */
+extern atomic_long mini_test_wakes;
+
 /** Calls of the runtime's that may enter the kernel for the ring, so far. */
 extern atomic_long mini_test_ring_calls;
 

@@ -5714,8 +5714,7 @@ static void g5_6_older_kernels_get_the_ring_they_know(void **state) {
 /* The newest and the oldest: for what takes long. */
 static void two_kernels(void (*test)(void)) {
     test();
-    mini_io_without =
-        MINI_MULTISHOT | MINI_BUFFER_RING | MINI_ZERO_COPY | MINI_SPLICE;
+    mini_io_without = MINI_FEATURES | MINI_MSG_RING;
     test();
     mini_io_without = 0;
 }
@@ -5724,8 +5723,8 @@ static void two_kernels(void (*test)(void)) {
  * of them anyway. */
 static void each_kernel(void (*test)(void)) {
     static const unsigned lacks[] = {0, MINI_BUFFER_RING,
-        MINI_MULTISHOT | MINI_BUFFER_RING, MINI_ZERO_COPY, MINI_SPLICE,
-        MINI_MULTISHOT | MINI_BUFFER_RING | MINI_ZERO_COPY | MINI_SPLICE};
+        MINI_MULTISHOT | MINI_BUFFER_RING, MINI_ZERO_COPY | MINI_MSG_RING,
+        MINI_SPLICE, MINI_FEATURES | MINI_MSG_RING};
     const char *backend = getenv("MINI_IO");
     bool once = backend && strcmp(backend, "poll") == 0;
 
@@ -5853,6 +5852,88 @@ static void g5_6_what_a_backend_has_is_described(void **state) {
     check_described(~(unsigned)MINI_ZERO_COPY, "uring: send_zc");
     check_described(~0u, "uring");
     mini_io_without = 0;
+}
+
+/* ---- G5.6: waking a shard in its ring ----------------------------------- */
+
+static long until_it_sleeps(void *arg) {
+    struct mini_parker *parker = arg;
+
+    while (!atomic_load(&parker->sleeping)) sched_yield();
+    return 0;
+}
+
+/* Jobs for a helper, which comes back as the shard goes to sleep, until it has
+ * rung three times. It is itself rung for each job. */
+static mini_poll rung_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (; self->i < 10000 && mini_test_bell_rings < self->i + 3; self->i++) {
+        MINI_AWAIT(
+            mini_offload(&self->io[0], until_it_sleeps, &mini_self->parker));
+        if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+    }
+    NOTE(mini_self->parker.uring != 0);
+    MINI_END(0);
+}
+
+/* How many of the rings woke the shard in its ring of io_uring. */
+static long wakes_without(unsigned lacks) {
+    struct script self = MINI_FRAME(struct script, rung_script, .i = 0);
+
+    mini_io_without = lacks;
+    mini_test_bell_rings = mini_test_wakes = 0;
+    check_equal(run(&self.future, real_clock(1)), 0);
+    if (!noted[0]) check_equal(mini_test_wakes, 0);
+    mini_io_without = 0;
+    return mini_test_wakes;
+}
+
+static void g5_6_a_shard_is_woken_in_its_ring_or_by_its_bell(void **state) {
+    long wakes = wakes_without(0);
+
+    (void)state;
+    if (mini_test_bell_rings == 0) skip(); /* the linker cannot wrap */
+    check(noted[0] ? wakes >= 3 : wakes == 0);
+    check_equal(wakes_without(MINI_MSG_RING), 0);
+    check_equal(noted[0], 0);
+    wakes_without(MINI_MULTISHOT);
+    check_equal(wakes_without(MINI_MSG_RING | MINI_MULTISHOT), 0);
+}
+
+static long be_rung(void) {
+    struct script self = MINI_FRAME(struct script, rung_script, .i = 0);
+    char text[4096];
+
+    mini_test_bell_rings = 0;
+    mini_test_capture_begin(); /* a backend may say that it cannot */
+    long result = run(&self.future, real_clock(1));
+
+    mini_test_capture_end(text, sizeof text);
+    return result;
+}
+
+static bool a_wake_has_failed;
+
+static void look_at_the_rings(
+    long result, const struct mini_test_fault *fault) {
+    if (!fault->call || strcmp(fault->call, "syscall") != 0) return;
+    a_wake_has_failed = true;
+    check_equal(result, 0);
+}
+
+/* Whatever the kernel says to the one or the other: nobody sleeps on. */
+static void g5_6_the_bell_rings_when_a_ring_cannot_be_woken(void **state) {
+    (void)state;
+    a_wake_has_failed = false;
+    wakes_without(0);
+    bool has_ring = noted[0];
+
+    mini_test_each_fault(be_rung, look_at_the_rings);
+    if (!has_ring) skip();
+    check(a_wake_has_failed);
 }
 
 /* ---- G5.1: files -------------------------------------------------------- */
@@ -11288,6 +11369,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_6_older_kernels_get_the_ring_they_know),
     cmocka_unit_test(g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used),
     cmocka_unit_test(g5_6_what_a_backend_has_is_described),
+    cmocka_unit_test(g5_6_a_shard_is_woken_in_its_ring_or_by_its_bell),
+    cmocka_unit_test(g5_6_the_bell_rings_when_a_ring_cannot_be_woken),
     cmocka_unit_test(g5_6_what_the_kernel_does_not_know_is_done_without),
     cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
     cmocka_unit_test(g5_1_files_never_block_the_shard),

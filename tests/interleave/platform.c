@@ -36,6 +36,11 @@ int mini_bell_open(struct mini_bell *bell) {
     model_name(&rung[bell->wait_fd], bells[bell->wait_fd]);
     return 0;
 }
+bool mini_uring_wake(int ring); /* from stage 5 on; here all have bells */
+bool mini_uring_wake(int ring) {
+    (void)ring;
+    return false;
+}
 void mini_bell_close(struct mini_bell *bell) { bell->ring_fd = -1; }
 void mini_bell_ring(struct mini_bell *bell) {
     count(&rings[bell->ring_fd]);

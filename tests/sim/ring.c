@@ -10,6 +10,7 @@
 
 #if STAGE >= 5 && SIM_URING
 #include <liburing.h>
+#include <stdarg.h>
 
 #define REQUESTS 1024
 #define ANY (POLLERR | POLLHUP)
@@ -46,7 +47,8 @@ struct ring {
 };
 
 static struct ring *rings;
-/* 0: there is no io_uring; 1 to 4: as in Linux 5.11, 5.19, 6.0, 6.1. */
+static int ring_fds; /* the next one's number */
+/* 0: there is no io_uring; 1 to 5: as in Linux 5.11, 5.19, 6.0, 6.1, 6.13. */
 static unsigned version;
 
 static struct ring *ring_of(struct io_uring *user) { return user->sq.ring_ptr; }
@@ -79,7 +81,7 @@ static void post(
     ring->done[ring->done_count].user_data = q->sqe.user_data;
     ring->done[ring->done_count].result = (int)result;
     ring->done[ring->done_count++].flags = flags;
-    if (version == 4)
+    if (version >= 4)
         ring->flags |= IORING_SQ_TASKRUN; /* it has to come for it */
     else
         flush(ring);
@@ -320,11 +322,32 @@ int __io_uring_get_cqe(struct io_uring *user, struct io_uring_cqe **entry,
     return 0;
 }
 
+/* Puts a completion into another's ring: the one call without a function of
+ * liburing 2.3's. */
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...) {
+    va_list list;
+    va_start(list, number);
+    (void)va_arg(list, int), (void)va_arg(list, int);
+    struct request message = {.sqe = *va_arg(list, struct io_uring_sqe *)};
+    va_end(list);
+    sim_point("wake a ring");
+    struct ring *ring = rings;
+    while (ring && ring->user->ring_fd != message.sqe.fd) ring = ring->next;
+    SIM_CHECK(ring || message.sqe.fd < 0, "the ring to be woken is closed");
+    errno = version < 5 ? EINVAL : !ring ? EBADF : 0;
+    if (!errno && sim_fault("a ring cannot be woken")) errno = EOVERFLOW;
+    if (errno) return -1;
+    post(ring, &message, 0, 0);
+    return 0;
+}
+
 /* ---- set up ---- */
 
 void sim_rings_start(void) {
     rings = NULL;
-    version = sim_random(5) * !sim_chance(3);
+    ring_fds = 1000000; /* no object's */
+    version = sim_random(6) * !sim_chance(3);
     if (version > 0) sim_go("kernel", true, complete_requests, NULL);
 }
 
@@ -338,6 +361,7 @@ int io_uring_queue_init_params(
     entries = 4u << sim_random(5); /* fewer: so that they are full at times */
     *ring = (struct ring){.next = rings, .user = user};
     *user = (struct io_uring){.flags = params->flags,
+        .ring_fd = ring_fds++,
         .sq = {.khead = &ring->index[0],
             .kflags = &ring->flags,
             .sqes = __real_malloc(entries * sizeof(struct io_uring_sqe)),
