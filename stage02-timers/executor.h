@@ -116,8 +116,7 @@ struct mini_executor {
     uint64_t ended; /**< how many tasks have ended */
     size_t outside; /**< waits that somebody outside this thread may end */
     struct mini_slab slab; /**< memory of tasks */
-    struct mini_options options; /**< how it runs; a copy */
-    uint32_t random; /**< state of the shuffle; 0: no shuffle */
+    struct mini_options options; /**< a copy; each shuffle changes its seed */
     bool stopping; /**< main has ended: no new tasks */
     struct mini_stats stats; /**< what it has done so far */
     struct mini_wheel wheel; /**< deadlines */

@@ -36,7 +36,7 @@ static inline struct mini_task *dequeue(struct mini_executor *executor) {
  * Marsaglia's xorshift32 has ones at its low end. Cold: out of the way of runs
  * that do not shuffle. */
 __attribute__((cold)) static void shuffle(struct mini_executor *executor) {
-    uint32_t *random = &executor->random;
+    uint32_t *random = &executor->options.shuffle_seed;
     *random ^= *random << 13;
     *random ^= *random >> 17;
     *random ^= *random << 5;
@@ -144,7 +144,7 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 /* Polls the first task of the queue, and says which it was. */
 static struct mini_task *run_first(struct mini_executor *executor) {
-    if (executor->random) shuffle(executor);
+    if (executor->options.shuffle_seed) shuffle(executor);
     struct mini_task *task = dequeue(executor);
     struct mini_future *future = future_of(task);
     executor->stats.polls++;
@@ -281,7 +281,6 @@ long mini_run(struct mini_future *main, const struct mini_options *options) {
     mini_self = &executor;
     mini_list_init(&executor.guests);
     mini_slab_init(&executor.slab);
-    executor.random = executor.options.shuffle_seed;
     long result = run_in(mini_pollers, &executor, main);
     mini_slab_destroy(&executor.slab);
     mini_self = NULL;
