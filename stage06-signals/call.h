@@ -50,8 +50,8 @@ struct mini_remote {
     };
     struct mini_message cancel; /**< out: cancel; back: has been cancelled */
     bool cancelled; /**< CANCEL has been sent */
-    struct mini_guest guest; /**< the other shard's, until it has ended */
-    struct mini_future runner; /**< the guest's, so behind it; awaits INNER */
+    struct mini_guest guest; /**< the other shard's, until it has ended; awaits
+                              * INNER */
 };
 
 /** Runs INNER, a future not yet started, as a task of SHARD, in the memory
