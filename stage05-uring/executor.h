@@ -56,6 +56,7 @@
 #include "slab.h"
 #include "wheel.h"
 #include "park.h"
+#include "io.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -143,7 +144,7 @@ struct mini_executor {
     bool parks; /**< it has said that it sleeps: this turn is the second look */
     struct mini_list channel_waits; /**< channel operations that wait */
     struct mini_shard *shard; /**< this thread's */
-    struct mini_io_shard *io; /**< its I/O */
+    struct mini_io_shard io; /**< its I/O */
 };
 
 /** How many of EXECUTOR's tasks have not ended. */

@@ -7,7 +7,7 @@
 #define SHORT_LINE 64 /* streams; a line of no more tries again as a whole */
 
 int mini_buffers_need(struct mini_io_shard *io) {
-    size_t wish = io->executor->options.buffers;
+    size_t wish = mini_self->options.buffers;
     size_t most = wish ? wish : MINI_BUFFERS;
     if (io->buffers) return 0;
     io->buffers = calloc(1,
@@ -47,7 +47,7 @@ void mini_buffer_filled(
 }
 
 void mini_lease_return(struct mini_buffer *buffer) {
-    struct mini_buffers *buffers = mini_self->io->buffers;
+    struct mini_buffers *buffers = mini_self->io.buffers;
     buffers->free[buffers->free_count++] = buffer;
 }
 

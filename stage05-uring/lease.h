@@ -21,7 +21,7 @@
  */
 #pragma once
 
-#include "io.h"
+#include "executor.h"
 
 /** Bytes that a buffer holds. */
 #define MINI_BUFFER_BYTES 4096
