@@ -126,6 +126,7 @@ static int choose_backend(struct mini_io_shard *io) {
 static int start(struct mini_executor *executor) {
     unsigned buffers = executor->options.buffers;
     if (buffers > 32768 || (buffers & (buffers - 1)) != 0) return -EINVAL;
+    if (buffers == 0) executor->options.buffers = MINI_BUFFERS;
     mini_list_init(&executor->io.jobs);
     return choose_backend(&executor->io);
 }
