@@ -21,7 +21,6 @@
  */
 #pragma once
 
-#include "executor.h"
 #include "message.h"
 
 /** A call of a function on another shard, under way. */

@@ -5,8 +5,6 @@
  * from the whole run to one poll of one task. */
 #include "executor.h"
 
-#include "../common/panic.h"
-
 #include <string.h>
 
 /* Polls after which a turn polls no task again: enough to make its own cost

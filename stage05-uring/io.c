@@ -4,7 +4,6 @@
 
 #include "lease.h"
 #include "offload.h"
-#include "park.h"
 #include "timer.h"
 
 #include <stdlib.h>

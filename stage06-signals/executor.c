@@ -5,7 +5,6 @@
  * from the whole run to one poll of one task. */
 #include "executor.h"
 
-#include "../common/panic.h"
 #include "signals.h"
 
 #include <string.h>

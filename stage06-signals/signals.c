@@ -8,7 +8,6 @@
 #include "smp.h"
 #include "timer.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #define DRAIN MINI_SECOND /* without options.drain */
