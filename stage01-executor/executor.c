@@ -5,8 +5,6 @@
  * from the whole run to one poll of one task. */
 #include "executor.h"
 
-#include "../common/panic.h"
-
 #include <string.h>
 
 /* Polls after which a turn polls no task again: enough to make its own cost
@@ -36,7 +34,7 @@ static inline struct mini_task *dequeue(struct mini_executor *executor) {
  * Marsaglia's xorshift32 has ones at its low end. Cold: out of the way of runs
  * that do not shuffle. */
 __attribute__((cold)) static void shuffle(struct mini_executor *executor) {
-    uint32_t *random = &executor->random;
+    uint32_t *random = &executor->options.shuffle_seed;
     *random ^= *random << 13;
     *random ^= *random >> 17;
     *random ^= *random << 5;
@@ -144,7 +142,7 @@ void mini_count_refusal(struct mini_task *task) { task->refusals++; }
 
 /* Polls the first task of the queue, and says which it was. */
 static struct mini_task *run_first(struct mini_executor *executor) {
-    if (executor->random) shuffle(executor);
+    if (executor->options.shuffle_seed) shuffle(executor);
     struct mini_task *task = dequeue(executor);
     struct mini_future *future = future_of(task);
     executor->stats.polls++;
@@ -240,49 +238,41 @@ static void drain(struct mini_executor *executor) {
     }
 }
 
-/* The task that runs main; it lives on mini_run's stack. */
-struct root {
-    struct mini_guest guest;
-    struct mini_future future; /* polls main */
-};
-
-/* Adds nothing of its own: main's result stays in main. */
+/* The root's: adds nothing of its own, main's result stays in main. */
 static MINI_POLL(root_poll) { return future->child->poll(future->child, cx); }
 
-static long run_main(struct mini_executor *executor, struct mini_future *main) {
-    struct root root = {
-        .future = {.poll = root_poll, .name = "main", .child = main}};
+static long run_main(struct mini_executor *executor) {
+    struct mini_guest *root = &executor->root;
     int error = 0;
-    executor->root = &root.guest.task;
-    mini_guest_start(&root.guest);
-    while (root.guest.task.state != MINI_ENDED && error == 0)
+    mini_guest_start(root);
+    while (root->task.state != MINI_ENDED && error == 0)
         error = mini_step(executor);
     if (error < 0)
         name_tasks(executor, "wait for what can never come (EDEADLK)");
     drain(executor);
-    return error < 0 ? error : main->result;
+    return error < 0 ? error : root->future.child->result;
 }
 
-/* Starts ROW and those behind it, runs MAIN, and stops them, last one first. */
-static long run_in(const struct mini_poller *const *row,
-    struct mini_executor *executor, struct mini_future *main) {
-    if (!*row) return run_main(executor, main);
+/* Starts ROW and those behind it, runs main, and stops them, last one first. */
+static long run_in(
+    const struct mini_poller *const *row, struct mini_executor *executor) {
+    if (!*row) return run_main(executor);
     int error = (*row)->start ? (*row)->start(executor) : 0;
     if (error < 0) return error;
-    long result = run_in(row + 1, executor, main);
+    long result = run_in(row + 1, executor);
     if ((*row)->stop) (*row)->stop(executor);
     return result;
 }
 
 long mini_run(struct mini_future *main, const struct mini_options *options) {
     struct mini_executor executor = {
-        .options = options ? *options : mini_defaults};
+        .options = options ? *options : mini_defaults,
+        .root.future = {.poll = root_poll, .name = "main", .child = main}};
     if (mini_self) return -EINVAL;
     mini_self = &executor;
     mini_list_init(&executor.guests);
     mini_slab_init(&executor.slab);
-    executor.random = executor.options.shuffle_seed;
-    long result = run_in(mini_pollers, &executor, main);
+    long result = run_in(mini_pollers, &executor);
     mini_slab_destroy(&executor.slab);
     mini_self = NULL;
     return result;

@@ -35,9 +35,7 @@
  */
 #pragma once
 
-#include "async.h"
 #include "executor.h"
-#include "wheel.h"
 
 #define MINI_US UINT64_C(1000) /**< a microsecond in ns */
 #define MINI_MS UINT64_C(1000000) /**< a millisecond in ns */

@@ -4,10 +4,6 @@
 
 #include "smp.h"
 
-_Static_assert(offsetof(struct mini_remote, runner) ==
-        offsetof(struct mini_remote, guest) + sizeof(struct mini_guest),
-    "the executor finds a task's future right behind it");
-
 /* ---- here: what has come back ---- */
 
 static void is_back(struct mini_call *self) {
@@ -45,7 +41,7 @@ static void remote_arrives(struct mini_message *message) {
  * nobody on this shard looks at it any more. */
 static MINI_POLL(runner_poll) {
     struct mini_remote *self =
-        MINI_CONTAINER(future, struct mini_remote, runner);
+        MINI_CONTAINER(future, struct mini_remote, guest.future);
     if (mini_await(future, cx) == MINI_PENDING) return MINI_PENDING;
     self->call.result = future->result;
     mini_message_send(&self->call.message, self->call.from, call_is_back);
@@ -96,7 +92,8 @@ struct mini_future *mini_spawn_on(
     struct mini_remote *slot, unsigned shard, struct mini_future *inner) {
     /* until the guest has started, a cancel finds nothing to do */
     (void)MINI_MAKE(slot, remote_poll, .guest.task.state = MINI_ENDED,
-        .runner = {.poll = runner_poll, .name = __func__, .child = inner});
+        .guest.future = {
+            .poll = runner_poll, .name = __func__, .child = inner});
     slot->call.to = shard;
     return &slot->future;
 }

@@ -105,24 +105,23 @@ struct mini_task {
     bool detached; /**< nobody will join it */
 };
 
-/** A task in memory that is not the executor's: part of somebody's frame. Its
- * future follows it. */
+/** A task in memory that is not the executor's: part of somebody's frame. */
 struct mini_guest {
     struct mini_list link; /**< among the executor's guests, while alive */
     struct mini_task task; /**< counts as detached */
+    struct mini_future future; /**< the task's, so right behind it */
 };
 
 /** One thread's runtime. */
 struct mini_executor {
     struct mini_task *first; /**< the run queue: next to run */
     struct mini_task *last; /**< and the last to run */
-    struct mini_task *root; /**< runs main */
+    struct mini_guest root; /**< runs main */
     struct mini_list guests; /**< tasks whose memory is not in the slab */
     uint64_t ended; /**< how many tasks have ended */
     size_t outside; /**< waits that somebody outside this thread may end */
     struct mini_slab slab; /**< memory of tasks */
-    struct mini_options options; /**< how it runs; a copy */
-    uint32_t random; /**< state of the shuffle; 0: no shuffle */
+    struct mini_options options; /**< a copy; each shuffle changes its seed */
     bool stopping; /**< main has ended: no new tasks */
     struct mini_stats stats; /**< what it has done so far */
     struct mini_wheel wheel; /**< deadlines */
@@ -224,8 +223,8 @@ static inline struct mini_task *mini_task_new(size_t bytes) {
     return task;
 }
 
-/** Starts GUEST, whose future lies right behind it. Its memory must stay until
- * the turn in which it ends is over. */
+/** Starts GUEST, whose future is made. Its memory must stay until the turn in
+ * which it ends is over. */
 void mini_guest_start(struct mini_guest *guest);
 
 /** A join under way. */

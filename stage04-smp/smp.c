@@ -98,7 +98,7 @@ unsigned mini_smp_look(struct mini_executor *executor) {
     unsigned dumps = here->index > 0 && atomic_load(&here->smp->deadlocks) > 0;
     dumps += atomic_load(&here->smp->dumps);
     for (; here->dumps != dumps; here->dumps++) dump(executor);
-    if (atomic_load(&here->smp->stop)) mini_cancel(executor->root);
+    if (atomic_load(&here->smp->stop)) mini_cancel(&executor->root.task);
     return 1;
 }
 

@@ -30,9 +30,7 @@
  */
 #pragma once
 
-#include "executor.h"
 #include "message.h"
-#include "spsc.h"
 
 #include <pthread.h>
 

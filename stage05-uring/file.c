@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 int mini_fix_buffer(void *base, size_t bytes) {
-    struct mini_io_shard *io = mini_self->io;
+    struct mini_io_shard *io = &mini_self->io;
     return io->backend->fix_buffer ? io->backend->fix_buffer(io, base, bytes)
                                    : 0;
 }
 
 int mini_fix_file(int fd, bool on) {
-    struct mini_io_shard *io = mini_self->io;
+    struct mini_io_shard *io = &mini_self->io;
     if (fcntl(fd, F_GETFD) < 0) return -EBADF;
     return io->backend->fix_file ? io->backend->fix_file(io, fd, on) : 0;
 }
@@ -64,7 +64,7 @@ static void note(struct mini_send_file *self, size_t bytes) {
  */
 static int open_way(struct mini_send_file *self) {
     int flags = fcntl(self->socket, F_GETFL);
-    if (!(mini_self->io->features & MINI_SPLICE))
+    if (!(mini_self->io.features & MINI_SPLICE))
         return fcntl(self->socket, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno
                                                                     : 0;
     if (pipe(self->ends) < 0) return -errno;

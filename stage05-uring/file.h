@@ -21,7 +21,7 @@
  */
 #pragma once
 
-#include "io.h"
+#include "executor.h"
 
 /** Opens PATH; FLAGS (add O_CLOEXEC) and MODE as for openat(2). Result: the
  * descriptor, even after a cancel if that came too late: then close it. */

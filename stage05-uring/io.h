@@ -43,13 +43,15 @@
  */
 #pragma once
 
-#include "executor.h"
+#include "../common/list.h"
+#include "async.h"
+#include "park.h"
 
 #include <sys/socket.h>
 #include <sys/types.h>
 
 struct mini_buffer;
-struct mini_helper;
+struct mini_io_shard;
 
 /** The most helper threads that a shard has. */
 #define MINI_HELPERS 4
@@ -159,17 +161,27 @@ struct mini_io_backend {
     int (*fix_buffer)(struct mini_io_shard *io, void *base, size_t bytes);
 };
 
+/** A helper thread; see offload.h. */
+struct mini_helper {
+    /** The job it was given last; only the shard looks. */
+    struct mini_io *given;
+    /** The same until it is done, then NULL; the address of this struct: end. */
+    _Atomic(void *) job;
+    struct mini_bell bell; /**< rung for each job */
+    struct mini_parker *owner; /**< where its shard sleeps */
+    pthread_t thread; /**< its own */
+};
+
 /** One shard's I/O. */
 struct mini_io_shard {
     const struct mini_io_backend *backend; /**< the one that was chosen */
     void *state; /**< the backend's own */
-    struct mini_executor *executor; /**< whose I/O it is */
     struct mini_io bell; /**< watches the doorbell while the shard sleeps */
     unsigned features; /**< of enum mini_io_feature */
     unsigned skipped; /**< turns in a row in which it did not look for any */
     struct mini_list jobs; /**< operations that wait for a helper thread */
-    struct mini_helper *helpers[MINI_HELPERS]; /**< those started so far */
-    unsigned helper_count; /**< how many they are */
+    struct mini_helper helpers[MINI_HELPERS]; /**< started as needed */
+    unsigned helper_count; /**< how many of them were */
     struct mini_buffers *buffers; /**< to be leased; NULL: not made yet */
 };
 

@@ -74,7 +74,7 @@ static long connect_socket(struct mini_io *io) {
 
 /* Into a leased buffer, if there is one. */
 static long recv_lease(struct mini_io *io) {
-    struct mini_buffer *buffer = mini_buffer_take(mini_self->io);
+    struct mini_buffer *buffer = mini_buffer_take(&mini_self->io);
     if (!buffer) return errno = ENOBUFS, -1;
     ssize_t got = recv(io->fd, buffer->data, MINI_BUFFER_BYTES, MSG_DONTWAIT);
     mini_buffer_filled(io, buffer, got);

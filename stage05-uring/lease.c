@@ -7,14 +7,12 @@
 #define SHORT_LINE 64 /* streams; a line of no more tries again as a whole */
 
 int mini_buffers_need(struct mini_io_shard *io) {
-    size_t wish = io->executor->options.buffers;
-    size_t most = wish ? wish : MINI_BUFFERS;
+    size_t most = mini_self->options.buffers;
     if (io->buffers) return 0;
     io->buffers = calloc(1,
         sizeof(struct mini_buffers) +
             most * (sizeof(struct mini_buffer) + sizeof(struct mini_buffer *)));
     if (!io->buffers) return -ENOMEM;
-    io->buffers->most = (unsigned)most;
     io->buffers->free = (struct mini_buffer **)(io->buffers->all + most);
     mini_list_init(&io->buffers->starved);
     return 0;
@@ -25,7 +23,7 @@ void mini_buffers_destroy(struct mini_io_shard *io) { free(io->buffers); }
 struct mini_buffer *mini_buffer_take(struct mini_io_shard *io) {
     struct mini_buffers *buffers = io->buffers;
     if (buffers->free_count > 0) return buffers->free[--buffers->free_count];
-    if (buffers->used == buffers->most) return NULL;
+    if (buffers->used == mini_self->options.buffers) return NULL;
     return &buffers->all[buffers->used++];
 }
 
@@ -47,7 +45,7 @@ void mini_buffer_filled(
 }
 
 void mini_lease_return(struct mini_buffer *buffer) {
-    struct mini_buffers *buffers = mini_self->io->buffers;
+    struct mini_buffers *buffers = mini_self->io.buffers;
     buffers->free[buffers->free_count++] = buffer;
 }
 
@@ -72,7 +70,7 @@ unsigned mini_buffers_lend(struct mini_io_shard *io) {
     struct mini_buffer *buffer;
     while (io->features & MINI_BUFFER_RING &&
         buffers->lent < MINI_BUFFERS_LENT &&
-        buffers->lent < (buffers->most + 1) / 2 &&
+        buffers->lent < (mini_self->options.buffers + 1) / 2 &&
         (buffer = mini_buffer_take(io))) {
         io->backend->lend(io, buffer);
         buffers->lent++;

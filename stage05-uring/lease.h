@@ -21,7 +21,7 @@
  */
 #pragma once
 
-#include "io.h"
+#include "executor.h"
 
 /** Bytes that a buffer holds. */
 #define MINI_BUFFER_BYTES 4096
@@ -40,7 +40,6 @@ struct mini_buffer {
 
 /** All buffers of one shard. */
 struct mini_buffers {
-    unsigned most; /**< how many there are */
     unsigned used; /**< how many, from the first on, were ever needed */
     unsigned lent; /**< how many the kernel has, with a buffer ring */
     unsigned free_count; /**< how many of them are neither lent nor leased */

@@ -3,7 +3,6 @@
 #include "park.h"
 
 #include "executor.h"
-#include "io.h"
 #include "timer.h"
 
 void (*mini_park_hook)(void);

@@ -31,7 +31,7 @@ static bool is_stopped(struct mini_io *io, struct mini_context cx) {
     if (io->active)
         mini_io_stop(io); /* may reap, so IO may be starved now */
     else if (io->watched)
-        mini_self->io->backend->stop(mini_self->io, io);
+        mini_self->io.backend->stop(&mini_self->io, io);
     if (io->starved) mini_list_remove(&io->link);
     io->starved = false;
     return !io->active && !io->watched;
@@ -66,7 +66,7 @@ static MINI_POLL(accept_poll) {
         memmove(self->fds, self->fds + 1, --self->io.done * sizeof first);
         return finish(&self->io, first);
     }
-    self->io.multishot = mini_self->io->features & MINI_MULTISHOT;
+    self->io.multishot = mini_self->io.features & MINI_MULTISHOT;
     if (error == 0) return wait_for_more(&self->io, cx);
     self->io.error = 0;
     return finish(&self->io, error);
@@ -102,7 +102,7 @@ struct mini_future *mini_accept_end(struct mini_accept_stream *stream) {
 static void starve(struct mini_io *io) {
     io->starved = true;
     mini_self->stats.starved++;
-    mini_list_push(&mini_self->io->buffers->starved, &io->link);
+    mini_list_push(&mini_self->io.buffers->starved, &io->link);
 }
 
 /* The backend has already put the buffer, if there is one, into the stream. A
@@ -136,9 +136,10 @@ static MINI_POLL(recv_poll) {
         return finish(&self->io, self->lease->length);
     }
     if (self->io.error <= 0) return finish(&self->io, self->io.error);
-    if (mini_buffers_need(mini_self->io) < 0) return finish(&self->io, -ENOMEM);
+    if (mini_buffers_need(&mini_self->io) < 0)
+        return finish(&self->io, -ENOMEM);
     if (!self->io.active && !self->io.starved &&
-        !mini_list_empty(&mini_self->io->buffers->starved))
+        !mini_list_empty(&mini_self->io.buffers->starved))
         starve(&self->io); /* others have come first */
     return wait_for_more(&self->io, cx);
 }

@@ -21,7 +21,6 @@
  */
 #pragma once
 
-#include "executor.h"
 #include "message.h"
 
 /** A call of a function on another shard, under way. */
@@ -50,8 +49,8 @@ struct mini_remote {
     };
     struct mini_message cancel; /**< out: cancel; back: has been cancelled */
     bool cancelled; /**< CANCEL has been sent */
-    struct mini_guest guest; /**< the other shard's, until it has ended */
-    struct mini_future runner; /**< the guest's, so behind it; awaits INNER */
+    struct mini_guest guest; /**< the other shard's, until it has ended; awaits
+                              * INNER */
 };
 
 /** Runs INNER, a future not yet started, as a task of SHARD, in the memory

@@ -4,7 +4,6 @@
 
 #include "lease.h"
 #include "offload.h"
-#include "park.h"
 #include "timer.h"
 
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 
 /* That the doorbell is watched is no reason to wait. */
 void mini_io_start(struct mini_io *operation) {
-    struct mini_io_shard *io = mini_self->io;
+    struct mini_io_shard *io = &mini_self->io;
     operation->active = true;
     operation->cancelled = operation->offloaded = false;
     mini_self->outside += operation != &io->bell;
@@ -33,13 +32,13 @@ void mini_io_stop(struct mini_io *operation) {
     if (operation->offloaded)
         mini_offload_stop(operation);
     else
-        mini_self->io->backend->stop(mini_self->io, operation);
+        mini_self->io.backend->stop(&mini_self->io, operation);
 }
 
 void mini_io_complete(struct mini_io *operation, long result, bool more) {
     if (!more) {
         operation->active = false;
-        mini_self->outside -= operation != &mini_self->io->bell;
+        mini_self->outside -= operation != &mini_self->io.bell;
     }
     if (operation->notify) {
         operation->notify(operation, result);
@@ -91,7 +90,7 @@ static void bell_rang(struct mini_io *bell, long result) {
 
 static void watch_bell(struct mini_io_shard *io) {
     if (io->bell.active) return;
-    mini_readable(&io->bell, io->executor->parker.bell.wait_fd);
+    mini_readable(&io->bell, mini_self->parker.bell.wait_fd);
     io->bell.notify = bell_rang;
     mini_io_start(&io->bell);
 }
@@ -126,23 +125,18 @@ static int choose_backend(struct mini_io_shard *io) {
 static int start(struct mini_executor *executor) {
     unsigned buffers = executor->options.buffers;
     if (buffers > 32768 || (buffers & (buffers - 1)) != 0) return -EINVAL;
-    struct mini_io_shard *io = executor->io = calloc(1, sizeof *io);
-    if (!io) return -ENOMEM;
-    io->executor = executor;
-    mini_list_init(&io->jobs);
-    int error = choose_backend(io);
-    if (error < 0) free(io);
-    return error;
+    if (buffers == 0) executor->options.buffers = MINI_BUFFERS;
+    mini_list_init(&executor->io.jobs);
+    return choose_backend(&executor->io);
 }
 
 static void stop(struct mini_executor *executor) {
-    struct mini_io_shard *io = executor->io;
+    struct mini_io_shard *io = &executor->io;
     if (io->bell.active) mini_io_stop(&io->bell);
     while (io->bell.active) io->backend->turn(io, MINI_FOREVER);
     mini_offload_destroy(io);
     io->backend->fini(io);
     mini_buffers_destroy(io);
-    free(io);
 }
 
 /* If there is nothing to do, the wait that follows submits and completes in one
@@ -152,12 +146,12 @@ static void stop(struct mini_executor *executor) {
  * submitted: for that, nobody need get ready to sleep. */
 static unsigned turn(struct mini_executor *executor) {
     unsigned work = 0;
-    if (executor->io->helper_count) work += mini_offload_turn(executor->io);
-    if (executor->io->buffers) work += mini_buffers_lend(executor->io);
+    if (executor->io.helper_count) work += mini_offload_turn(&executor->io);
+    if (executor->io.buffers) work += mini_buffers_lend(&executor->io);
     if (!executor->first && work == 0 && !executor->options.virtual_clock &&
-        !executor->options.spin && ++executor->io->skipped % 16 != 0)
+        !executor->options.spin && ++executor->io.skipped % 16 != 0)
         return work;
-    return work + executor->io->backend->turn(executor->io, 0);
+    return work + executor->io.backend->turn(&executor->io, 0);
 }
 
 /* Looks for work for some time before the shard sleeps: while awake it need not
@@ -174,7 +168,7 @@ static uint64_t spin(struct mini_executor *executor, uint64_t until) {
 }
 
 static void wait(struct mini_executor *executor, uint64_t until) {
-    struct mini_io_shard *io = executor->io;
+    struct mini_io_shard *io = &executor->io;
     if (until == 0) return; /* spin() found work */
     if (mini_park_begin(executor)) {
         io->skipped = 0;
@@ -188,7 +182,7 @@ static void wait(struct mini_executor *executor, uint64_t until) {
 const struct mini_poller mini_io_poller = {
     .start = start, .stop = stop, .turn = turn, .next = spin, .wait = wait};
 
-const char *mini_io_name(void) { return mini_self->io->backend->name; }
+const char *mini_io_name(void) { return mini_self->io.backend->name; }
 
 const char *mini_io_describe(void) {
     static const char *const names[] = {
@@ -196,7 +190,7 @@ const char *mini_io_describe(void) {
     static _Thread_local char line[80];
     strcpy(line, mini_io_name());
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (mini_self->io->features & 1u << i)
+        if (mini_self->io.features & 1u << i)
             strcat(strcat(line, strchr(line, ':') ? ", " : ": "), names[i]);
     return line;
 }

@@ -126,7 +126,7 @@ static int init(struct mini_io_shard *io) {
     /* a kernel that can wake a ring says that -1 is none */
     if (!mini_uring_wake(-1) && errno == EBADF &&
         !(mini_io_without & MINI_MSG_RING))
-        io->executor->parker.uring = uring->ring.ring_fd;
+        mini_self->parker.uring = uring->ring.ring_fd;
     io->features = probe(&uring->ring);
     open_buffer_ring(io, uring);
     if (~(io->features | mini_io_without) & MINI_FEATURES &&
@@ -190,7 +190,8 @@ bool mini_uring_wake(int ring) {
 
 static unsigned reap(struct mini_io_shard *io);
 
-static struct io_uring_sqe *get_sqe(struct mini_io_shard *io) {
+/* DATA is what its completion will come with. */
+static struct io_uring_sqe *get_sqe(struct mini_io_shard *io, void *data) {
     struct uring *uring = io->state;
     struct io_uring_sqe *sqe;
     while (!(sqe = io_uring_get_sqe(&uring->ring))) {
@@ -198,6 +199,7 @@ static struct io_uring_sqe *get_sqe(struct mini_io_shard *io) {
         io_uring_submit(&uring->ring);
         reap(io); /* only notes results and wakes */
     }
+    io_uring_sqe_set_data(sqe, data); /* which preparing it leaves alone */
     return sqe;
 }
 
@@ -211,12 +213,11 @@ static bool waits_first(struct mini_io_shard *io, struct mini_io *operation) {
 
 static void wait_until_ready(
     struct mini_io_shard *io, struct mini_io *operation) {
-    struct io_uring_sqe *sqe = get_sqe(io);
+    struct io_uring_sqe *sqe = get_sqe(io, operation);
     io_uring_prep_poll_add(
         sqe, operation->fd, mini_io_receives(operation) ? POLLIN : POLLOUT);
     if (operation == &io->bell && io->features & MINI_MULTISHOT)
         sqe->len = IORING_POLL_ADD_MULTI;
-    io_uring_sqe_set_data(sqe, operation);
     operation->armed = true;
 }
 
@@ -226,9 +227,8 @@ static void wait_until_ready(
  * for the peer to hang up. Its user data is the operation's address plus 1. */
 static void watch(struct mini_io_shard *io, struct mini_io *operation) {
     if (operation->watched || operation->hung_up) return;
-    struct io_uring_sqe *sqe = get_sqe(io);
+    struct io_uring_sqe *sqe = get_sqe(io, (char *)operation + 1);
     io_uring_prep_poll_add(sqe, operation->fd, POLLRDHUP); /* and ERR, HUP */
-    io_uring_sqe_set_data(sqe, (char *)operation + 1);
     operation->watched = true;
     mini_self->outside++;
 }
@@ -252,7 +252,7 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
     }
     if (operation->op == MINI_OP_RECV_LEASE && operation->multishot)
         watch(io, operation);
-    struct io_uring_sqe *sqe = get_sqe(io);
+    struct io_uring_sqe *sqe = get_sqe(io, operation);
     int64_t at = operation->offset;
     int fd = operation->fd, flags = (int)at;
     void *buffer = operation->buffer;
@@ -313,7 +313,6 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         mini_self->stats.fixed_buffers++;
     }
     operation->armed = false;
-    io_uring_sqe_set_data(sqe, operation);
     if (operation->op < MINI_OP_OPENAT && is_fixed(uring, fd)) {
         sqe->flags |= IOSQE_FIXED_FILE;
         mini_self->stats.fixed_files++;
@@ -324,9 +323,9 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
 }
 
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
-    struct io_uring_sqe *sqe = get_sqe(io);
+    /* nobody waits for the cancel itself */
+    struct io_uring_sqe *sqe = get_sqe(io, NULL);
     io_uring_prep_cancel(sqe, (char *)operation + !operation->active, 0);
-    io_uring_sqe_set_data(sqe, NULL); /* nobody waits for the cancel itself */
 }
 
 /* ---- completion ---- */

@@ -3,16 +3,6 @@
 #include "offload.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-
-struct mini_helper {
-    struct mini_io *given; /* the job it was given last; only the shard looks */
-    /* The same until it is done, then NULL; the address of this struct: end. */
-    _Atomic(void *) job;
-    struct mini_bell bell; /* rung for each job */
-    struct mini_parker *owner; /* where its shard sleeps */
-    pthread_t thread;
-};
 
 /* ---- on a helper's thread ---- */
 
@@ -43,25 +33,22 @@ static void hand(struct mini_helper *helper, void *job) {
 }
 
 static int add_helper(struct mini_io_shard *io) {
-    struct mini_helper *helper = calloc(1, sizeof *helper);
-    if (!helper) return -ENOMEM;
-    helper->owner = &io->executor->parker;
+    struct mini_helper *helper = &io->helpers[io->helper_count];
     int error = mini_bell_open(&helper->bell);
-    if (error == 0) {
-        error = -pthread_create(&helper->thread, NULL, help, helper);
-        if (error < 0) mini_bell_close(&helper->bell);
-    }
+    if (error < 0) return error;
+    helper->owner = &mini_self->parker;
+    error = -pthread_create(&helper->thread, NULL, help, helper);
     if (error < 0)
-        free(helper);
+        mini_bell_close(&helper->bell);
     else
-        io->helpers[io->helper_count++] = helper;
+        io->helper_count++;
     return error;
 }
 
 unsigned mini_offload_turn(struct mini_io_shard *io) {
     unsigned completed = 0;
     for (unsigned i = 0; i < io->helper_count; i++) {
-        struct mini_helper *helper = io->helpers[i];
+        struct mini_helper *helper = &io->helpers[i];
         struct mini_io *done = helper->given;
         if (atomic_load(&helper->job)) continue; /* it is at work */
         struct mini_list *next = mini_list_pop(&io->jobs);
@@ -100,10 +87,9 @@ void mini_offload_stop(struct mini_io *operation) {
 
 void mini_offload_destroy(struct mini_io_shard *io) {
     for (unsigned i = 0; i < io->helper_count; i++) {
-        struct mini_helper *helper = io->helpers[i];
+        struct mini_helper *helper = &io->helpers[i];
         hand(helper, helper);
         pthread_join(helper->thread, NULL);
         mini_bell_close(&helper->bell);
-        free(helper);
     }
 }

@@ -16,7 +16,7 @@
  */
 #pragma once
 
-#include "io.h"
+#include "executor.h"
 
 /** Calls FN(ARG) on a helper thread, where it may block. Result: FN's. ARG is
  * the helper's until READY. FN must not call the runtime. -EAGAIN, -EMFILE or

@@ -2,7 +2,6 @@
 /* The TCP server: listen, accept, hand over. See server.h. */
 #include "server.h"
 
-#include "../common/platform.h"
 #include "smp.h"
 #include "timer.h"
 

@@ -8,7 +8,6 @@
 #include "smp.h"
 #include "timer.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #define DRAIN MINI_SECOND /* without options.drain */
@@ -105,27 +104,23 @@ struct mini_future *mini_signal_wait(
 
 /* ---- delivering ---- */
 
-static void deliver(int signal) {
+/* Each waiter is served the first of those that it waits for. */
+static unsigned look(struct mini_executor *executor) {
+    if (!is_owner(executor) || !atomic_load(&signals.came)) return 0;
+    uint64_t came = atomic_exchange(&signals.came, 0), claimed = 0;
     struct mini_list *link = signals.waiters.next, *following;
-    bool claimed = false;
     for (; link != &signals.waiters; link = following) {
         struct mini_signal_wait *waiter =
             MINI_CONTAINER(link, struct mini_signal_wait, wait.link);
+        uint64_t there = came & waiter->set;
         following = link->next;
-        if (!(waiter->set & BIT(signal))) continue;
-        mini_wait_serve(&waiter->wait, signal);
-        claimed = true;
+        if (!there) continue;
+        claimed |= there & -there;
+        mini_wait_serve(&waiter->wait, __builtin_ctzll(there) + 1);
     }
-    if (!claimed) signals.unclaimed |= BIT(signal);
-    if (!claimed && BIT(signal) & ENDING) mini_shutdown();
-    if (signal == SIGUSR1) mini_dump_all();
-}
-
-static unsigned look(struct mini_executor *executor) {
-    if (!is_owner(executor) || !atomic_load(&signals.came)) return 0;
-    uint64_t came = atomic_exchange(&signals.came, 0);
-    for (int signal = 1; came != 0; signal++, came >>= 1)
-        if (came & 1) deliver(signal);
+    signals.unclaimed |= came & ~claimed;
+    if (came & ~claimed & ENDING) mini_shutdown();
+    if (came & BIT(SIGUSR1)) mini_dump_all();
     return 1;
 }
 

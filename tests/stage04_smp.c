@@ -1931,26 +1931,30 @@ static void g4_8_no_options_is_one_shard_and_0_is_one_a_cpu(void **state) {
     assert_as_expected();
 }
 
-/* The options of the run are those of each shard. */
-static long seed_here(void *argument) {
+/* The options of the run are those of each shard; a seed changes as it is used.
+ */
+static long capacity_if_shuffled(void *argument) {
     (void)argument;
-    return (long)mini_self->options.shuffle_seed;
+    return mini_self->options.shuffle_seed
+        ? (long)mini_self->options.ring_capacity
+        : -1;
 }
 
-static MINI_POLL(add_up_seeds) {
+static MINI_POLL(add_up_capacities) {
     struct kit *self = MINI_SELF(struct kit);
 
     MINI_BEGIN;
-    MINI_AWAIT(mini_map_reduce(&self->broadcast, seed_here, NULL, add, 0));
+    MINI_AWAIT(
+        mini_map_reduce(&self->broadcast, capacity_if_shuffled, NULL, add, 0));
     MINI_END(MINI_RESULT);
 }
 
 static void g4_8_options_hold_on_every_shard(void **state) {
-    struct mini_options options = options_of(3, 0);
+    struct mini_options options = options_of(3, 8);
 
     (void)state;
     options.shuffle_seed = 7;
-    assert_int_equal(run_with(add_up_seeds, NULL, &options), 3 * 7);
+    assert_int_equal(run_with(add_up_capacities, NULL, &options), 3 * 8);
 }
 
 /* As many as there may be would be allowed, were there memory for them: a later

@@ -86,8 +86,6 @@ void mini_unpin(void) {}
 
 /* ---- in place of io.c ---- */
 
-static struct mini_io_shard io_shard;
-
 void mini_io_complete(struct mini_io *operation, long result, bool more) {
     (void)more;
     operation->active = false;
@@ -101,17 +99,14 @@ long mini_io_call(struct mini_io *operation) {
 }
 
 static int start_offload(struct mini_executor *executor) {
-    executor->io = &io_shard;
-    memset(&io_shard, 0, sizeof io_shard);
-    io_shard.executor = executor;
-    mini_list_init(&io_shard.jobs);
+    mini_list_init(&executor->io.jobs);
     return 0;
 }
 static void stop_offload(struct mini_executor *executor) {
-    mini_offload_destroy(executor->io);
+    mini_offload_destroy(&executor->io);
 }
 static unsigned turn_offload(struct mini_executor *executor) {
-    return mini_offload_turn(executor->io);
+    return mini_offload_turn(&executor->io);
 }
 static const struct mini_poller offload_poller = {
     .start = start_offload, .stop = stop_offload, .turn = turn_offload};
@@ -154,7 +149,7 @@ static MINI_POLL(io_poll) {
     future->resume = 1;
     self->active = true;
     mini_self->outside++;
-    mini_offload_start(mini_self->io, self);
+    mini_offload_start(&mini_self->io, self);
     return MINI_PENDING;
 }
 

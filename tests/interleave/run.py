@@ -198,8 +198,9 @@ SIGNAL_MISTAKES = {
         "        mini_bell_ring(&owner->parker.bell);\n"
         "        atomic_fetch_or(&signals.came, BIT(signal));\n"),
     "look-then-clear": (
-        "signals.c", "came = atomic_exchange(&signals.came, 0);",
-        "came = atomic_load(&signals.came), atomic_store(&signals.came, 0);"),
+        "signals.c", "came = atomic_exchange(&signals.came, 0), claimed = 0;",
+        "came = atomic_load(&signals.came), claimed = 0;\n"
+        "    atomic_store(&signals.came, 0);"),
     "end-in-haste": (
         "signals.c",
         "    while (atomic_load(&signals.inside) > 0) sched_yield();\n", ""),
