@@ -153,11 +153,13 @@ BREAKAGES = [
     ("a SIGHUP before anybody waits for it kills", 6, "signals.c",
      "    (ENDING | BIT(SIGUSR1)", "    (DEADLY | BIT(SIGUSR1)"),
     ("a signal that comes while one is looked at is lost", 6, "signals.c",
-     "    uint64_t came = atomic_exchange(&signals.came, 0);",
-     "    uint64_t came = atomic_load(&signals.came);\n"
+     "    uint64_t came = atomic_exchange(&signals.came, 0), claimed = 0;",
+     "    uint64_t came = atomic_load(&signals.came), claimed = 0;\n"
      "    atomic_store(&signals.came, 0);"),
     ("only the first who waits for a signal gets it", 6, "signals.c",
-     "        claimed = true;\n", "        claimed = true;\n        break;\n"),
+     "        mini_wait_serve(&waiter->wait, __builtin_ctzll(there) + 1);\n",
+     "        mini_wait_serve(&waiter->wait, __builtin_ctzll(there) + 1);\n"
+     "        break;\n"),
     ("the drain has no limit", 6, "signals.c",
      "!mini_drained(executor) && mini_list_linked(&limit.link)",
      "!mini_drained(executor)"),
