@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * Memory for tasks: blocks of a few size classes from one shard's free lists.
- * All blocks of a chunk have one size, so that they can be walked.
+ * Memory for tasks: blocks of a few size classes from one executor's free
+ * lists. All blocks of a chunk have one size, so that they can be walked.
  *
- * - Only the owner shard's thread may call; nothing is locked.
+ * - Only the owner's thread may call; nothing is locked.
  * - A freed block is the next one of its class to be given out, while its cache
  *   lines are still warm. Until then it keeps what was in it, but for the address
  *   of another at its beginning.
@@ -37,7 +37,7 @@ struct mini_chunk {
     size_t count; /**< blocks that have been given out, even if free now */
 };
 
-/** One shard's store of blocks. */
+/** One executor's store of blocks. */
 struct mini_slab {
     /** The free blocks of each class; a block begins with the next one's
      * address. Class 0 has none. */

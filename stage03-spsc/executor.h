@@ -251,8 +251,8 @@ int mini_detach(struct mini_task *task);
  * on NULL and on a task that has ended but is not joined. */
 void mini_cancel(struct mini_task *task);
 
-/** Makes TASK runnable. Panics on a thread other than its own (other threads
- * and shards send messages), and for a task that has ended. */
+/** Makes TASK runnable. Panics on a thread other than its own (others send
+ * messages), and for a task that has ended. */
 void mini_wake(struct mini_task *task);
 
 /** In an async function, does what MINI_AWAIT(mini_yield(...)) does, but there

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /**
  * @file
- * Tasks of one shard waiting for each other: an event and a semaphore.
+ * Tasks of one thread waiting for each other: an event and a semaphore.
  *
  * - Same thread only; nothing is atomic, nothing is allocated.
  * - Waiters are served in the order they came. Cancel takes one out of the

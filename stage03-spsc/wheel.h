@@ -42,7 +42,7 @@ struct mini_timer {
     struct mini_task *task; /**< whom to wake; not the wheel's concern */
 };
 
-/** All deadlines of one shard. */
+/** All deadlines of one executor. */
 struct mini_wheel {
     uint64_t tick; /**< where it stands; no slot before it has timers */
     bool used; /**< false: it has none at all */

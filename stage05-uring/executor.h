@@ -84,7 +84,7 @@ struct mini_stats {
     uint64_t waits; /**< times it had nothing to do */
     uint64_t rings; /**< doorbells rung: system calls to wake others */
     uint64_t messages; /**< messages that have come in from shards */
-    uint64_t enters; /**< system calls of the I/O backend, once set up */
+    uint64_t enters; /**< calls of io_uring_enter(2), or of poll(2) */
     uint64_t operations; /**< I/O operations started */
     uint64_t offloads; /**< of these, on helper threads */
     uint64_t leases; /**< buffers that were filled and leased */
@@ -93,7 +93,7 @@ struct mini_stats {
     uint64_t copies; /**< those that io_uring copied after all */
     uint64_t fixed_buffers; /**< operations with the registered buffer */
     uint64_t fixed_files; /**< operations on registered descriptors */
-    uint64_t spliced; /**< bytes from file to socket, not copied by us */
+    uint64_t spliced; /**< bytes from file to socket, by splice(2) */
 };
 
 /** What a task is up to. */
@@ -269,8 +269,8 @@ int mini_detach(struct mini_task *task);
  * on NULL and on a task that has ended but is not joined. */
 void mini_cancel(struct mini_task *task);
 
-/** Makes TASK runnable. Panics on a thread other than its own (other threads
- * and shards send messages), and for a task that has ended. */
+/** Makes TASK runnable. Panics on a thread other than its own (others send
+ * messages), and for a task that has ended. */
 void mini_wake(struct mini_task *task);
 
 /** In an async function, does what MINI_AWAIT(mini_yield(...)) does, but there

@@ -56,9 +56,9 @@ struct mini_server {
  * this machine has, and on PORT (0: a free one); its connections have
  * TCP_NODELAY. Any thread, also outside mini_run; blocks while it looks up a
  * name. Returns a descriptor, the caller's and closed on exec, or a negative
- * errno: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL (also for a name that is not
- * known), -EINVAL (a PORT above 65535), -ENOPROTOOPT (REUSEPORT, which POSIX
- * alone does not offer). */
+ * errno, such as -EADDRINUSE, -EACCES, -EMFILE, -EADDRNOTAVAIL (also for a name
+ * that is not known), -EINVAL (a PORT above 65535), or -ENOPROTOOPT (REUSEPORT,
+ * which POSIX alone does not offer). */
 int mini_listen(const char *host, unsigned port, bool reuseport);
 /** The same for a socket of TYPE SOCK_STREAM or SOCK_DGRAM, without
  * listen(2). */

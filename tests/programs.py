@@ -436,6 +436,25 @@ def _():
     expect_output("threads", "1000000 items", "500000500000\n$")
 
 
+@check("threads: SIGTERM ends both")
+def _():
+    caught = re.compile(r"SigCgt:\s+(\w+)")
+    for _ in range(10):
+        process = Process("threads")
+        handled = 0
+        while not handled & 1 << signal.SIGTERM - 1:
+            try:
+                with open(f"/proc/{process.process.pid}/status") as file:
+                    handled = int(caught.search(file.read())[1], 16)
+            except OSError:
+                raise Skip("no /proc here") from None
+            if process.process.poll() is not None:
+                break
+        process.send(signal.SIGTERM)
+        status = process.end()
+        require(status in (0, 1, -signal.SIGTERM), f"status {status}")
+
+
 @check("shards")
 def _():
     found = expect_output(

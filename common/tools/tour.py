@@ -178,7 +178,7 @@ class Service:
             command, cwd=ROOT, env={**ENVIRONMENT, **environment},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT)
-        self.output = b""
+        self.output, self.shown = b"", 0
 
     def __enter__(self):
         return self
@@ -189,14 +189,16 @@ class Service:
         self.process.stdout.close()
 
     def more(self, seconds):
-        """Show what it says next, within a time; False at its end."""
+        """Show the lines that it says next, within a time; False at its end."""
         pipe = self.process.stdout.fileno()
         if not select.select([pipe], [], [], max(seconds, 0))[0]:
             return True
         part = os.read(pipe, 65536)
-        if part:
-            say(part.decode(errors="replace"))
         self.output += part
+        end = self.output.rfind(b"\n") + 1 if part else len(self.output)
+        if end > self.shown:
+            say(self.output[self.shown:end].decode(errors="replace"))
+            self.shown = end
         return bool(part)
 
     def wait_for(self, pattern, words):

@@ -18,9 +18,11 @@ struct sender {
 static mini_poll sender(struct mini_future *future, struct mini_context cx) {
     struct sender *self = MINI_SELF(struct sender);
     MINI_BEGIN;
-    for (self->next = 1; self->next <= ITEMS; self->next++)
+    for (self->next = 1; self->next <= ITEMS; self->next++) {
         MINI_AWAIT(
             mini_channel_send(&self->send, &channel, (void *)self->next));
+        if (MINI_RESULT < 0) break; /* cancelled, or nobody receives */
+    }
     mini_channel_close(&channel);
     MINI_END(0);
 }
@@ -40,6 +42,7 @@ static mini_poll receiver(struct mini_future *future, struct mini_context cx) {
         self->count++;
         self->sum += (intptr_t)self->recv.item;
     }
+    mini_channel_close(&channel); /* if cancelled: so the sender ends, too */
     printf("received %ld items, their sum is %ld\n", self->count, self->sum);
     MINI_END(self->count);
 }
