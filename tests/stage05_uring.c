@@ -9307,9 +9307,41 @@ static void cut_couriers(void) {
     }
 }
 
+/* One byte has gone, and its sender, whom that wakes, runs after us. */
+static mini_poll one_byte_courier_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct courier *self = MINI_SELF(struct courier);
+
+    MINI_BEGIN;
+    self->task = background(send_part(self));
+    do MINI_AWAIT(mini_yield(&self->yield));
+    while (self->out.io.active || self->out.io.fd != self->fd[1]);
+    NOTE((long)self->out.sent);
+    mini_cancel(self->task);
+    STEP(mini_join(&self->join, self->task));
+    drain_part(self);
+    MINI_END((long)self->got);
+}
+
+static void one_byte_couriers(void) {
+    struct courier self = {
+        .future = MINI_FUTURE(one_byte_courier_script, "one byte"),
+        .length = 10};
+    int dir = make_folder();
+
+    self.file = make_file(dir, 1);
+    remove_folder(dir);
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    check_equal(run(&self.future, virtual_clock()), 1);
+    close_pair(self.fd);
+    close(self.file);
+    assert_notes(0, 1);
+}
+
 static void g5_2_a_cancelled_send_file_counts_every_byte(void **state) {
     (void)state;
     each_kernel(cut_couriers);
+    each_kernel(one_byte_couriers);
 }
 
 /* ---- G5.8: fixed buffers and descriptors -------------------------------- */
