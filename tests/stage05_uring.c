@@ -6873,6 +6873,31 @@ static void g5_1_more_calls_than_helpers_wait_in_line(void **state) {
     each_kernel(many_errands);
 }
 
+/* It asks the kernel once for its next job, and not over and over. */
+static mini_poll idle_helper_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct office *self = MINI_SELF(struct office);
+
+    MINI_BEGIN;
+    for (; self->i < 2; self->i++) {
+        self->errand[0] = (struct errand){.result = 7};
+        STEP(send_out(&self->errand[0]));
+        self->blocks = mini_test_calls;
+        MINI_AWAIT(mini_sleep(&self->sleep, 20 * MINI_MS));
+        NOTE(mini_test_calls - self->blocks < 100);
+    }
+    MINI_END(0);
+}
+
+static void g5_1_a_helper_without_a_job_sleeps(void **state) {
+    static struct office self;
+
+    (void)state;
+    self = (struct office){.future = MINI_FUTURE(idle_helper_script, "idle")};
+    check_equal(run(&self.future, real_clock(1)), 0);
+    assert_notes(7, 1, 7, 1);
+}
+
 static long meet_at(void *argument) {
     struct errand *self = argument;
 
@@ -11363,6 +11388,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_timeouts_race_with_datagrams_and_none_is_lost),
     cmocka_unit_test(g5_1_a_call_on_a_helper_thread_has_its_own_result),
     cmocka_unit_test(g5_1_more_calls_than_helpers_wait_in_line),
+    cmocka_unit_test(g5_1_a_helper_without_a_job_sleeps),
     cmocka_unit_test(g5_1_each_shard_has_helpers_of_its_own),
     cmocka_unit_test(g5_2_a_call_in_line_can_be_cancelled_one_that_runs_not),
     cmocka_unit_test(g5_2_a_call_that_runs_outlives_its_timeout),
