@@ -1758,28 +1758,45 @@ static void g5_2_cancel_of_an_accept_that_waits(void **state) {
     }
 }
 
-/* A listening socket whose queue is full leaves connects waiting. */
-static void g5_2_cancel_of_a_connect_that_waits(void **state) {
-    (void)state;
+/* A listening socket whose queue is full leaves connects waiting. Not if it is a
+ * system that queues more than it was told. */
+struct full_queue {
     struct sockaddr_in address;
-    int listener = bound_socket(0, &address);
-    int queue[8];
-    size_t queued = 0;
-    bool full = false;
+    int listener, queue[8];
+    size_t queued;
+    bool full;
+};
 
-    while (!full && queued < COUNT_OF(queue)) {
+static struct full_queue open_full_queue(void) {
+    struct full_queue q = {.full = false};
+
+    q.listener = bound_socket(0, &q.address);
+    while (!q.full && q.queued < COUNT_OF(q.queue)) {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
         struct pollfd done = {.fd = fd, .events = POLLOUT};
 
         set_nonblocking(fd, true);
-        connect(fd, (struct sockaddr *)&address, sizeof address);
-        full = poll(&done, 1, 500) == 0; /* or it is just late */
-        queue[queued++] = fd;
+        connect(fd, (struct sockaddr *)&q.address, sizeof q.address);
+        q.full = poll(&done, 1, 500) == 0; /* or it is just late */
+        q.queue[q.queued++] = fd;
     }
-    for (int i = 0; full && i < 2 * WAYS; i++) {
+    return q;
+}
+
+static void close_full_queue(struct full_queue *q) {
+    while (q->queued > 0) close(q->queue[--q->queued]);
+    close(q->listener);
+    if (!q->full) skip();
+}
+
+static void g5_2_cancel_of_a_connect_that_waits(void **state) {
+    (void)state;
+    struct full_queue q = open_full_queue();
+
+    for (int i = 0; q.full && i < 2 * WAYS; i++) {
         struct waiting self = {
             .script.future = MINI_FUTURE(waiting_script, "it"),
-            .script.address = address,
+            .script.address = q.address,
             .what = WAITING_CONNECT,
             .way = i / 2};
 
@@ -1794,9 +1811,41 @@ static void g5_2_cancel_of_a_connect_that_waits(void **state) {
         else
             assert_notes(0, -ECANCELED);
     }
-    while (queued > 0) close(queue[--queued]);
-    close(listener);
-    if (!full) skip(); /* a system that queues more than it was told */
+    close_full_queue(&q);
+}
+
+/* Nobody should do this: when what has waited can go on, its descriptor is no
+ * socket any more. io_uring knows the socket itself. */
+static mini_poll no_socket_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    self->task[0] = background(mini_connect(&self->io[0], self->fd[2],
+        (struct sockaddr *)&self->address, sizeof self->address));
+    SETTLE(self);
+    NOTE(ended(&self->io[0].future));
+    must(dup2(self->fd[1], self->fd[2]) >= 0, "dup2");
+    STEP(mini_join(&self->join, self->task[0]));
+    MINI_END(0);
+}
+
+static void g5_1_a_connect_that_cannot_be_asked_about_says_so(void **state) {
+    (void)state;
+    if (!getenv("MINI_IO") || strcmp(getenv("MINI_IO"), "poll") != 0) skip();
+    struct full_queue q = open_full_queue();
+    struct script self =
+        MINI_FRAME(struct script, no_socket_script, .address = q.address);
+
+    open_pair(PIPE, false, self.fd);
+    self.fd[2] = socket(AF_INET, SOCK_STREAM, 0);
+    if (q.full) {
+        check_equal(run(&self.future, virtual_clock()), 0);
+        assert_notes(0, -ENOTSOCK);
+    }
+    close(self.fd[2]);
+    close_pair(self.fd);
+    close_full_queue(&q);
 }
 
 /* A backend that takes its time to stop what it is asked to. */
@@ -11315,6 +11364,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_cancel_of_an_operation_that_waits),
     cmocka_unit_test(g5_2_cancel_of_an_accept_that_waits),
     cmocka_unit_test(g5_2_cancel_of_a_connect_that_waits),
+    cmocka_unit_test(g5_1_a_connect_that_cannot_be_asked_about_says_so),
     cmocka_unit_test(g5_2_a_backend_is_asked_once_to_stop),
     cmocka_unit_test(g5_2_cancelled_before_its_first_poll_it_never_starts),
     cmocka_unit_test(g5_2_a_result_that_is_there_wins),
