@@ -161,7 +161,7 @@ static MINI_POLL(acceptor_poll) {
 /* ---- the server ---- */
 
 /* For the next acceptor: a socket of its own, or a duplicate of the first: with
- * more entries than a process may have descriptors poll(2) fails. */
+ * more entries than a process may have descriptors poll(2) is slower. */
 static int open_listener(struct mini_server *server) {
     bool reuseport = server->options.accept == MINI_ACCEPT_REUSEPORT;
     if (reuseport || server->count == 0)

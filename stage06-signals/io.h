@@ -12,7 +12,8 @@
  *   its real result, never -ECANCELED: no byte and no descriptor is lost.
  * - Descriptors are the caller's, including those that are results; several
  *   shards may use the same one. The poll backend makes sockets that accept or
- *   connect non-blocking.
+ *   connect non-blocking. With it, a pipe that several operations read or write
+ *   at a time must be so, too: else who comes too late blocks the shard.
  * - Call these functions inside mini_run, on the shard that does the operation.
  *   Lengths are in bytes.
  *

@@ -15,6 +15,7 @@
 #include "file.h"
 #include "lease.h"
 #include "offload.h"
+#include "timer.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -50,9 +51,7 @@ static void fini(struct mini_io_shard *io) {
 
 static int init(struct mini_io_shard *io) {
     io->state = calloc(1, sizeof(struct poll_set));
-    if (io->state && make_room(io->state) == 0) return 0;
-    if (io->state) fini(io);
-    return -ENOMEM;
+    return io->state ? 0 : -ENOMEM;
 }
 
 /* ---- carrying out an operation ---- */
@@ -82,13 +81,12 @@ static long recv_lease(struct mini_io *io) {
 }
 
 static long call(struct mini_io *io) {
-    void *buffer = io->buffer;
     size_t length = io->length;
     bool here = io->offset == -1; /* at the descriptor's own position */
     switch ((enum mini_op)io->op) {
     case MINI_OP_ACCEPT: return mini_accept_fd(io->fd);
     case MINI_OP_CONNECT: return connect_socket(io);
-    case MINI_OP_RECV: return recv(io->fd, buffer, length, MSG_DONTWAIT);
+    case MINI_OP_RECV: return recv(io->fd, io->buffer, length, MSG_DONTWAIT);
     case MINI_OP_RECV_LEASE: return recv_lease(io);
     case MINI_OP_RECVMSG: return recvmsg(io->fd, io->buffer, MSG_DONTWAIT);
     case MINI_OP_SENDMSG:
@@ -97,16 +95,16 @@ static long call(struct mini_io *io) {
         return mini_sendfile(io->fd, io->source, io->offset, length);
     case MINI_OP_SEND_ZC: io->copied = true; /* fall through */
     case MINI_OP_SEND:
-        return send(io->fd, buffer, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        return send(io->fd, io->buffer, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     case MINI_OP_SHUTDOWN: return shutdown(io->fd, (int)io->offset);
     case MINI_OP_CLOSE: return close(io->fd);
     case MINI_OP_READ:
-        return here ? read(io->fd, buffer, length)
-                    : pread(io->fd, buffer, length, io->offset);
+        return here ? read(io->fd, io->buffer, length)
+                    : pread(io->fd, io->buffer, length, io->offset);
     case MINI_OP_WRITE: /* of a blocking pipe, ready means room for PIPE_BUF */
         if (here && length > PIPE_BUF) length = PIPE_BUF;
-        return here ? write(io->fd, buffer, length)
-                    : pwrite(io->fd, buffer, length, io->offset);
+        return here ? write(io->fd, io->buffer, length)
+                    : pwrite(io->fd, io->buffer, length, io->offset);
     case MINI_OP_READABLE: return 0;
     case MINI_OP_OPENAT:
         return openat(io->fd, io->from, (int)io->offset, (mode_t)length);
@@ -128,12 +126,14 @@ long mini_io_call(struct mini_io *io) {
 
 /* ---- the set ---- */
 
-/* The last operation takes its place. */
-static void take_out(struct poll_set *set, struct mini_io *operation) {
+/* The last operation takes the place of this one. */
+static void finish(
+    struct poll_set *set, struct mini_io *operation, long result) {
     size_t last = --set->count;
     set->fds[operation->index] = set->fds[last];
     set->operations[operation->index] = set->operations[last];
     set->operations[operation->index]->index = operation->index;
+    mini_io_complete(operation, result, false);
 }
 
 /* Whether it may block on a disk. */
@@ -149,17 +149,15 @@ static bool is_of_files(struct mini_io *io) {
  * poll(2) first; unless its descriptor can never be ready for it: then the call
  * says why. */
 static long begin(struct mini_io *io) {
-    bool waits = io->op >= MINI_OP_READABLE && io->op <= MINI_OP_WRITE;
-    bool opens = io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT;
-    if (!waits && !opens) return mini_io_call(io);
-    int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
+    if (io->op == MINI_OP_ACCEPT || io->op == MINI_OP_CONNECT)
+        fcntl(io->fd, F_SETFL, fcntl(io->fd, F_GETFL) | O_NONBLOCK);
+    if (io->op < MINI_OP_READABLE || io->op > MINI_OP_WRITE)
+        return mini_io_call(io);
     int flags = fcntl(io->fd, F_GETFL);
     if (flags < 0) return -errno;
-    if (opens) fcntl(io->fd, F_SETFL, flags | O_NONBLOCK);
-    if (io->op != MINI_OP_READABLE &&
-        (io->length == 0 || (flags & O_ACCMODE) == never))
-        waits = false;
-    return waits ? -EAGAIN : mini_io_call(io);
+    int never = io->op == MINI_OP_WRITE ? O_RDONLY : O_WRONLY;
+    bool moves = io->length > 0 && (flags & O_ACCMODE) != never;
+    return moves || io->op == MINI_OP_READABLE ? -EAGAIN : mini_io_call(io);
 }
 
 static void start(struct mini_io_shard *io, struct mini_io *operation) {
@@ -169,8 +167,7 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
         return;
     }
     long result = begin(operation);
-    if (result == -EAGAIN && make_room(set) < 0) result = -ENOMEM;
-    if (result != -EAGAIN) {
+    if (result != -EAGAIN || (result = make_room(set)) < 0) {
         mini_io_complete(operation, result, false);
         return;
     }
@@ -181,24 +178,31 @@ static void start(struct mini_io_shard *io, struct mini_io *operation) {
 }
 
 static void stop(struct mini_io_shard *io, struct mini_io *operation) {
-    take_out(io->state, operation);
-    mini_io_complete(operation, -ECANCELED, false);
+    finish(io->state, operation, -ECANCELED);
+}
+
+/* poll(2) refuses more entries than the process may have descriptors. Then it is
+ * asked about one half, and waits for the other, but a millisecond at most. */
+static int look(struct pollfd *fds, size_t count, uint64_t ns) {
+    int ready = mini_poll_fds(fds, (nfds_t)count, ns);
+    if (ready != -EINVAL || count < 2) return ready;
+    ready = look(fds, count / 2, 0);
+    ns = ready > 0 ? 0 : ns < MINI_MS ? ns : MINI_MS;
+    int rest = look(fds + count / 2, count - count / 2, ns);
+    return ready < 0 || rest < 0 ? -EINTR : ready + rest; /* look again */
 }
 
 static unsigned turn(struct mini_io_shard *io, uint64_t ns) {
     struct poll_set *set = io->state;
     size_t before = set->count;
-    int ready = mini_poll_fds(set->fds, (nfds_t)set->count, ns);
+    int ready = look(set->fds, before, ns);
     mini_self->stats.enters++;
     /* from the end: what moves into a freed place has been looked at already */
-    for (size_t i = set->count; i-- > 0 && ready > 0;) {
+    for (size_t i = ready > 0 ? before : 0; i-- > 0;) {
         if (set->fds[i].revents == 0) continue;
         struct mini_io *operation = set->operations[i];
-        ready--;
         long result = mini_io_call(operation);
-        if (result == -EAGAIN) continue;
-        take_out(set, operation);
-        mini_io_complete(operation, result, false);
+        if (result != -EAGAIN) finish(set, operation, result);
     }
     return (unsigned)(before - set->count);
 }

@@ -1758,28 +1758,45 @@ static void g5_2_cancel_of_an_accept_that_waits(void **state) {
     }
 }
 
-/* A listening socket whose queue is full leaves connects waiting. */
-static void g5_2_cancel_of_a_connect_that_waits(void **state) {
-    (void)state;
+/* A listening socket whose queue is full leaves connects waiting. Not if it is a
+ * system that queues more than it was told. */
+struct full_queue {
     struct sockaddr_in address;
-    int listener = bound_socket(0, &address);
-    int queue[8];
-    size_t queued = 0;
-    bool full = false;
+    int listener, queue[8];
+    size_t queued;
+    bool full;
+};
 
-    while (!full && queued < COUNT_OF(queue)) {
+static struct full_queue open_full_queue(void) {
+    struct full_queue q = {.full = false};
+
+    q.listener = bound_socket(0, &q.address);
+    while (!q.full && q.queued < COUNT_OF(q.queue)) {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
         struct pollfd done = {.fd = fd, .events = POLLOUT};
 
         set_nonblocking(fd, true);
-        connect(fd, (struct sockaddr *)&address, sizeof address);
-        full = poll(&done, 1, 500) == 0; /* or it is just late */
-        queue[queued++] = fd;
+        connect(fd, (struct sockaddr *)&q.address, sizeof q.address);
+        q.full = poll(&done, 1, 500) == 0; /* or it is just late */
+        q.queue[q.queued++] = fd;
     }
-    for (int i = 0; full && i < 2 * WAYS; i++) {
+    return q;
+}
+
+static void close_full_queue(struct full_queue *q) {
+    while (q->queued > 0) close(q->queue[--q->queued]);
+    close(q->listener);
+    if (!q->full) skip();
+}
+
+static void g5_2_cancel_of_a_connect_that_waits(void **state) {
+    (void)state;
+    struct full_queue q = open_full_queue();
+
+    for (int i = 0; q.full && i < 2 * WAYS; i++) {
         struct waiting self = {
             .script.future = MINI_FUTURE(waiting_script, "it"),
-            .script.address = address,
+            .script.address = q.address,
             .what = WAITING_CONNECT,
             .way = i / 2};
 
@@ -1794,9 +1811,41 @@ static void g5_2_cancel_of_a_connect_that_waits(void **state) {
         else
             assert_notes(0, -ECANCELED);
     }
-    while (queued > 0) close(queue[--queued]);
-    close(listener);
-    if (!full) skip(); /* a system that queues more than it was told */
+    close_full_queue(&q);
+}
+
+/* Nobody should do this: when what has waited can go on, its descriptor is no
+ * socket any more. io_uring knows the socket itself. */
+static mini_poll no_socket_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    self->task[0] = background(mini_connect(&self->io[0], self->fd[2],
+        (struct sockaddr *)&self->address, sizeof self->address));
+    SETTLE(self);
+    NOTE(ended(&self->io[0].future));
+    must(dup2(self->fd[1], self->fd[2]) >= 0, "dup2");
+    STEP(mini_join(&self->join, self->task[0]));
+    MINI_END(0);
+}
+
+static void g5_1_a_connect_that_cannot_be_asked_about_says_so(void **state) {
+    (void)state;
+    if (!getenv("MINI_IO") || strcmp(getenv("MINI_IO"), "poll") != 0) skip();
+    struct full_queue q = open_full_queue();
+    struct script self =
+        MINI_FRAME(struct script, no_socket_script, .address = q.address);
+
+    open_pair(PIPE, false, self.fd);
+    self.fd[2] = socket(AF_INET, SOCK_STREAM, 0);
+    if (q.full) {
+        check_equal(run(&self.future, virtual_clock()), 0);
+        assert_notes(0, -ENOTSOCK);
+    }
+    close(self.fd[2]);
+    close_pair(self.fd);
+    close_full_queue(&q);
 }
 
 /* A backend that takes its time to stop what it is asked to. */
@@ -2527,20 +2576,129 @@ static mini_poll burst_script(
 }
 
 static void g5_3_six_thousand_operations_end_at_once(void **state) {
-    struct rlimit files;
     struct many self;
 
     (void)state;
-    check_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
-    size_t count = 6000; /* poll(2) takes as many as there may be files */
-
-    if (files.rlim_cur != RLIM_INFINITY && files.rlim_cur < count + 100)
-        count = files.rlim_cur - 100;
-    make_many(&self, burst_script, count);
+    make_many(&self, burst_script, 6000);
     open_pair(PIPE, false, self.script.fd);
     check_equal(run(&self.script.future, virtual_clock()), 0);
-    assert_notes(0, 0, (long)count, 1, 0, (long)count, (long)count, 1);
+    assert_notes(0, 0, 6000, 1, 0, 6000, 6000, 1);
     close_pair(self.script.fd);
+    free_many(&self);
+}
+
+static rlim_t limit_files(rlim_t most) {
+    struct rlimit files;
+
+    must(getrlimit(RLIMIT_NOFILE, &files) == 0, "getrlimit");
+    rlim_t before = files.rlim_cur;
+
+    files.rlim_cur = most;
+    must(setrlimit(RLIMIT_NOFILE, &files) == 0, "setrlimit");
+    return before;
+}
+
+/* One of many, at place I, waits for another descriptor than the rest. */
+static mini_poll over_limit_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct many *self = MINI_SELF(struct many);
+    struct script *s = &self->script;
+    static rlim_t usual;
+
+    MINI_BEGIN;
+    for (long i = 0; i < (long)self->count; i++)
+        self->futures[i] =
+            mini_readable(&self->io[i], s->fd[i == s->i ? 2 : 0]);
+    s->task[0] =
+        background(mini_join_all(&self->all, self->futures, self->count));
+    usual = limit_files(0); /* waits in vain */
+    SETTLE(s);
+    limit_files((rlim_t)s->j);
+    SETTLE(s);
+    NOTE(mini_stats()->turns < 1000);
+    raw_send(s->fd[3], "!", 1);
+    SETTLE(s);
+    NOTE(ended(&self->io[s->i].future));
+    for (size_t i = 0; i < self->count; i++)
+        s->sum += ended(&self->io[i].future);
+    raw_send(s->fd[1], "!", 1);
+    STEP(mini_join(&s->join, s->task[0]));
+    limit_files(usual);
+    NOTE(with_result(self, 0));
+    MINI_END(s->sum);
+}
+
+/* poll(2) takes only as many entries as the process may have descriptors; but
+ * several operations may wait for the same. */
+static void g5_3_more_operations_than_descriptors(void **state) {
+    static const long limits[] = {1, 2, 3, 64, 199, 200, 201};
+    static const long places[] = {0, 1, 99, 100, 198, 199};
+    struct many self;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(limits) * COUNT_OF(places); i++) {
+        make_many(&self, over_limit_script, 200);
+        self.script.i = places[i % COUNT_OF(places)];
+        self.script.j = limits[i / COUNT_OF(places)];
+        open_pair(PIPE, false, self.script.fd);
+        open_pair(PIPE, false, self.script.fd + 2);
+        snprintf(variant, sizeof variant, "limit %ld, place %ld", self.script.j,
+            self.script.i);
+        check_equal(run(&self.script.future, virtual_clock()), 1);
+        assert_notes(1, 1, 0, 200);
+        close_pair(self.script.fd);
+        close_pair(self.script.fd + 2);
+        free_many(&self);
+    }
+}
+
+/* The shard sleeps meanwhile, but not for long: it looks at one part of them and
+ * waits for another. */
+static mini_poll slumber_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct many *self = MINI_SELF(struct many);
+    struct script *s = &self->script;
+    static rlim_t usual;
+
+    MINI_BEGIN;
+    for (size_t i = 0; i < self->count; i++)
+        self->futures[i] = mini_readable(&self->io[i], s->fd[i ? 0 : 2]);
+    s->task[0] = background(self->futures[0]);
+    s->task[1] = background(
+        mini_join_all(&self->all, self->futures + 1, self->count - 1));
+    usual = limit_files(64);
+    s->j = (long)mini_stats()->turns;
+    MINI_AWAIT(mini_sleep(&s->sleep, 20 * MINI_MS));
+    NOTE((long)mini_stats()->turns - s->j < 200);
+    STEP(mini_join(&s->join, s->task[0])); /* by a thread */
+    raw_send(s->fd[1], "!", 1);
+    STEP(mini_join(&s->join, s->task[1]));
+    limit_files(usual);
+    MINI_END(with_result(self, 0));
+}
+
+static void *late_sender(void *argument) {
+    nanosleep(&(struct timespec){0, 30000000}, NULL);
+    raw_send(*(int *)argument, "!", 1);
+    return NULL;
+}
+
+static void g5_3_who_waits_for_more_than_descriptors_sleeps(void **state) {
+    struct many self;
+    pthread_t thread;
+    int fd[4];
+
+    (void)state;
+    make_many(&self, slumber_script, 200);
+    open_pair(PIPE, false, fd);
+    open_pair(PIPE, false, fd + 2);
+    memcpy(self.script.fd, fd, sizeof fd);
+    check_equal(pthread_create(&thread, NULL, late_sender, &fd[3]), 0);
+    check_equal(run(&self.script.future, real_clock(1)), 200);
+    pthread_join(thread, NULL);
+    assert_notes(1, 0, 0);
+    close_pair(fd);
+    close_pair(fd + 2);
     free_many(&self);
 }
 
@@ -4673,12 +4831,6 @@ static mini_poll stuck(struct mini_future *future, struct mini_context cx) {
     STEP(mini_join(&self->join, self->task)); /* somebody may send */
     STEP(mini_event_wait(&self->wait, &self->event)); /* nobody will */
     MINI_END(0);
-}
-
-static void *late_sender(void *argument) {
-    nanosleep(&(struct timespec){0, 30000000}, NULL);
-    raw_send(*(int *)argument, "!", 1);
-    return NULL;
 }
 
 static void g1_5_what_waits_for_io_is_no_deadlock(void **state) {
@@ -7272,6 +7424,7 @@ static mini_poll poor_script(
     static long fd;
 
     MINI_BEGIN;
+    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS)); /* beside the doorbell */
     mini_test_fail_alloc_after(0);
     STEP(send_out(&self->errand[0]));
     MINI_AWAIT(mini_openat(&io, AT_FDCWD, "/dev/null", O_RDWR, 0));
@@ -11348,6 +11501,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_cancel_of_an_operation_that_waits),
     cmocka_unit_test(g5_2_cancel_of_an_accept_that_waits),
     cmocka_unit_test(g5_2_cancel_of_a_connect_that_waits),
+    cmocka_unit_test(g5_1_a_connect_that_cannot_be_asked_about_says_so),
     cmocka_unit_test(g5_2_a_backend_is_asked_once_to_stop),
     cmocka_unit_test(g5_2_cancelled_before_its_first_poll_it_never_starts),
     cmocka_unit_test(g5_2_a_result_that_is_there_wins),
@@ -11362,6 +11516,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_2_the_loser_of_a_select_takes_nothing),
     cmocka_unit_test(g5_2_the_end_of_a_run_cancels_what_waits),
     cmocka_unit_test(g5_3_six_thousand_operations_end_at_once),
+    cmocka_unit_test(g5_3_more_operations_than_descriptors),
+    cmocka_unit_test(g5_3_who_waits_for_more_than_descriptors_sleeps),
     cmocka_unit_test(g5_3_six_thousand_sockets_receive_at_once),
     cmocka_unit_test(g5_3_a_ring_that_is_just_full_before_a_sleep),
     cmocka_unit_test(g5_3_a_thousand_cancels_at_once),
