@@ -631,6 +631,35 @@ static void g4_2_news_come_before_what_is_sent_after_them(void **state) {
 
 /* ---- G4.3: storms ------------------------------------------------------------ */
 
+/* A shard that has got many messages runs tasks before it has seen the last. */
+#define MANY 200
+
+static MINI_POLL(send_many_to_itself) {
+    struct kit *self = MINI_SELF(struct kit);
+
+    MINI_BEGIN;
+    notes_back = 0;
+    notes_sent = 1; /* sets the event */
+    mini_event_init(&self->event);
+    all_back = &self->event;
+    for (long n = 0; n < MANY; n++) {
+        notes[n].number = n + 1;
+        mini_message_send(&notes[n].message, 0, note_is_back);
+    }
+    MINI_AWAIT(mini_event_wait(&self->wait, &self->event));
+    EXPECT(notes_back < MANY);
+    while (notes_back < MANY) MINI_AWAIT(mini_yield(&self->yield));
+    MINI_END(0);
+}
+
+static void g4_3_tasks_run_between_many_messages(void **state) {
+    struct mini_options options = options_of(1, 256);
+
+    (void)state;
+    assert_int_equal(run_with(send_many_to_itself, NULL, &options), 0);
+    assert_as_expected();
+}
+
 /* A call that goes on to another shard, and comes back all the way. At each
  * step it calls back the shard it has come from. */
 #define DEPTH 10
@@ -3146,6 +3175,7 @@ static const struct CMUnitTest tests[] = {
     TEST(g4_2_calls_between_two_shards_keep_their_order),
     TEST(g4_2_messages_keep_their_order),
     TEST(g4_2_news_come_before_what_is_sent_after_them),
+    TEST(g4_3_tasks_run_between_many_messages),
     TEST(g4_3_storms_end_with_every_ring_and_every_count),
     TEST(g4_3_storms_end_with_a_shuffled_run_queue),
     TEST(g4_3_no_allocation_on_the_way),
