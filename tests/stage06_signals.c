@@ -426,6 +426,12 @@ static mini_poll early_script(
     STEP(mini_join(&self->join, self->task[0]));
     STEP(WAIT(SIGUSR2, SIGCHLD)); /* the other is not lost */
     STEP(WAIT(SIGUSR2, SIGCHLD));
+    send_self(SIGCHLD);
+    SETTLE(self);
+    send_self(SIGUSR2); /* another turn's, which the first one outlives */
+    SETTLE(self);
+    STEP(WAIT(SIGCHLD, 0));
+    STEP(WAIT(SIGUSR2, 0));
     MINI_END(0);
 }
 
@@ -436,12 +442,44 @@ static void early(void) {
                     virtual_clock()),
         0);
     check_noted(SIGUSR2, -ETIMEDOUT, -ETIMEDOUT, SIGUSR2, SIGUSR2, SIGCHLD,
-        -ETIMEDOUT, SIGUSR2, SIGCHLD, -ETIMEDOUT);
+        -ETIMEDOUT, SIGUSR2, SIGCHLD, -ETIMEDOUT, SIGCHLD, SIGUSR2);
 }
 
 static void g6_1_a_signal_waits_for_who_will_wait_for_it(void **state) {
     (void)state;
     assert_good(early);
+}
+
+/* Two signals that one turn sees, each with its own waiter. */
+static mini_poll two_script(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+    static struct mini_signal_wait third;
+
+    MINI_BEGIN;
+    self->task[0] = background(wait_for(&third, SIGCHLD, 0));
+    self->task[1] = background(wait_for(&self->other, SIGUSR2, 0));
+    SETTLE(self);
+    send_self(SIGCHLD);
+    send_self(SIGUSR2);
+    STEP(mini_join(&self->join, self->task[0]));
+    STEP(mini_join(&self->join, self->task[1]));
+    STEP(WAIT(SIGCHLD, SIGUSR2)); /* neither comes again */
+    MINI_END(0);
+}
+
+static void two(void) {
+    struct script self;
+
+    check_equal(run(MINI_CALL(struct script, &self, two_script, .i = 0),
+                    virtual_clock()),
+        0);
+    check_noted(SIGCHLD, SIGUSR2, -ETIMEDOUT);
+}
+
+static void g6_1_two_at_once_each_go_to_their_own_waiter(void **state) {
+    (void)state;
+    assert_good(two);
 }
 
 static mini_poll sets_script(
@@ -2609,6 +2647,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g6_1_what_cannot_be_waited_for_is_refused),
     cmocka_unit_test(g6_1_a_signal_from_another_process),
     cmocka_unit_test(g6_1_a_signal_waits_for_who_will_wait_for_it),
+    cmocka_unit_test(g6_1_two_at_once_each_go_to_their_own_waiter),
     cmocka_unit_test(g6_1_who_waits_gets_the_signals_of_his_set_only),
     cmocka_unit_test(g6_1_what_comes_beside_an_ending_one_comes_too),
     cmocka_unit_test(g3_5_a_second_look_that_finds_a_signal_is_awake),
