@@ -29,7 +29,7 @@ static atomic_int threads; /* of the runtime's, not joined yet */
 
 void (*mini_test_before_call)(const char *call);
 atomic_long mini_test_calls, mini_test_bell_rings, mini_test_wakes;
-atomic_long mini_test_ring_calls;
+atomic_long mini_test_ring_calls, mini_test_wake_tries;
 atomic_llong mini_test_longest_wait;
 
 void (*mini_test_completion)(void *operation, int *result, uint32_t *flags);
