@@ -6161,6 +6161,45 @@ static int make_file(int dir, size_t size) {
     return fd;
 }
 
+static atomic_long parks;
+
+static void count_parks(void) { parks++; }
+
+/* What waits for no peer: a send, and a read of what a file has. */
+static mini_poll needs_no_peer(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    parks = 0;
+    MINI_AWAIT(mini_send_all(&self->io[0], self->fd[0], "abc", 3));
+    NOTE(parks);
+    MINI_AWAIT(mini_read(&self->io[0], self->fd[2], self->buffer, 3, 0));
+    NOTE(parks);
+    NOTE(MINI_RESULT);
+    MINI_AWAIT(mini_recv(&self->io[0], self->fd[1], self->buffer, 3));
+    NOTE(parks); /* but who waits for one does */
+    MINI_END(MINI_RESULT);
+}
+
+static void g5_10_who_waits_for_no_peer_does_not_park(void **state) {
+    struct script self = MINI_FRAME(struct script, needs_no_peer, .i = 0);
+    const char *wish = getenv("MINI_IO");
+
+    (void)state;
+    if (!wish || strcmp(wish, "uring") != 0) skip();
+    open_pair(UNIX_SOCKETS, false, self.fd);
+    int folder = make_folder();
+    self.fd[2] = make_file(folder, 3);
+    mini_park_hook = count_parks;
+    check_equal(run(&self.future, real_clock(1)), 3);
+    mini_park_hook = NULL;
+    close(self.fd[2]);
+    remove_folder(folder);
+    close_pair(self.fd);
+    assert_notes(0, 0, 3, 1);
+}
+
 static mini_poll files_script(
     struct mini_future *future, struct mini_context cx) {
     struct files *self = MINI_SELF(struct files);
@@ -11575,6 +11614,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_10_enters_are_counted),
     cmocka_unit_test(g5_10_to_send_takes_a_turn),
     cmocka_unit_test(g5_10_a_long_wait_is_one_system_call),
+    cmocka_unit_test(g5_10_who_waits_for_no_peer_does_not_park),
     cmocka_unit_test(g5_1_who_is_busy_looks_in_each_turn),
     cmocka_unit_test(g5_1_io_goes_on_beside_a_busy_task),
     cmocka_unit_test(g5_1_io_goes_on_beside_calls),
