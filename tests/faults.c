@@ -29,7 +29,7 @@ static atomic_int threads; /* of the runtime's, not joined yet */
 
 void (*mini_test_before_call)(const char *call);
 atomic_long mini_test_calls, mini_test_bell_rings, mini_test_wakes;
-atomic_long mini_test_ring_calls;
+atomic_long mini_test_ring_calls, mini_test_wake_tries, mini_test_polls;
 atomic_llong mini_test_longest_wait;
 
 void (*mini_test_completion)(void *operation, int *result, uint32_t *flags);
@@ -250,10 +250,17 @@ int __wrap_eventfd_write(int fd, eventfd_t value) {
     mini_test_bell_rings++;
     return eventfd_write(fd, value);
 }
-WRAP(int, ppoll,
-    (struct pollfd * fds, nfds_t count, const struct timespec *limit,
-        const sigset_t *mask),
-    (fds, count, limit, mask), EINTR, EAGAIN, ENOMEM)
+int __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *limit,
+    const sigset_t *mask);
+int __wrap_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *limit,
+    const sigset_t *mask) {
+    int error = MUST_FAIL("ppoll", EINTR, EAGAIN, ENOMEM);
+    long long ns = limit ? limit->tv_sec * 1000000000LL + limit->tv_nsec : 0;
+
+    mini_test_polls++;
+    if (ns > mini_test_longest_wait) mini_test_longest_wait = ns;
+    return error ? errno = error, -1 : ppoll(fds, count, limit, mask);
+}
 WRAP(int, sched_getaffinity, (pid_t process, size_t size, cpu_set_t *set),
     (process, size, set), EINVAL)
 /* A pin that cannot be taken back is: the tests that follow want all CPUs. */

@@ -68,6 +68,12 @@ extern atomic_long mini_test_calls, mini_test_bell_rings;
 /** Of these, those of a shard that was woken in its ring, without a bell. */
 extern atomic_long mini_test_wakes;
 
+/** Tries to wake a shard in a ring, whether there was one or not. */
+extern atomic_long mini_test_wake_tries;
+
+/** Calls of ppoll(2) so far. */
+extern atomic_long mini_test_polls;
+
 /** Calls of the runtime's that may enter the kernel for the ring, so far. */
 extern atomic_long mini_test_ring_calls;
 

@@ -58,6 +58,7 @@ long __wrap_syscall(long number, ...) {
     int count = va_arg(list, int);
 
     va_end(list);
+    mini_test_wake_tries += ((struct io_uring_sqe *)message)->fd >= 0;
     errno = MUST_FAIL("syscall", EINVAL, EOVERFLOW);
     if (errno) return -1;
     long result = syscall(number, ring, what, message, count);
