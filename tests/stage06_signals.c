@@ -837,7 +837,13 @@ static void *late_sender(void *arg) {
     return NULL;
 }
 
-/* Nothing but a signal can wake any shard: that is no dead-lock. */
+static long answer_seven(void *arg) {
+    (void)arg;
+    return 7;
+}
+
+/* Nothing but a signal can wake any shard: that is no dead-lock, nor is it one
+ * when the signal has come, and what it wakes waits for another shard. */
 static mini_poll lonely_script(
     struct mini_future *future, struct mini_context cx) {
     struct script *self = MINI_SELF(struct script);
@@ -847,6 +853,8 @@ static mini_poll lonely_script(
     check_equal(pthread_create(&self->thread, NULL, late_sender, &which), 0);
     STEP(wait_for(&self->wait, SIGUSR2, 0));
     pthread_join(self->thread, NULL);
+    STEP(mini_submit_to(
+        &self->call, mini_shard_count() - 1, answer_seven, NULL));
     mini_event_init(&self->event);
     MINI_AWAIT(mini_event_wait(&self->forever, &self->event));
     MINI_END(0);
@@ -858,7 +866,7 @@ static void lonely(void) {
     check_equal(run(MINI_CALL(struct script, &self, lonely_script, .i = 0),
                     real_clock()),
         -EDEADLK);
-    check_noted(SIGUSR2);
+    check_noted(SIGUSR2, 7);
 }
 
 static void g6_1_who_waits_for_a_signal_is_no_deadlock(void **state) {
@@ -1422,11 +1430,6 @@ struct straggler {
     struct mini_remote remote;
     unsigned i;
 };
-
-static long answer_seven(void *arg) {
-    (void)arg;
-    return 7;
-}
 
 static long leave_behind(void *arg);
 
