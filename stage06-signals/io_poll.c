@@ -51,7 +51,9 @@ static void fini(struct mini_io_shard *io) {
 
 static int init(struct mini_io_shard *io) {
     io->state = calloc(1, sizeof(struct poll_set));
-    return io->state ? 0 : -ENOMEM;
+    if (io->state && make_room(io->state) == 0) return 0; /* for the doorbell */
+    if (io->state) fini(io);
+    return -ENOMEM;
 }
 
 /* ---- carrying out an operation ---- */

@@ -7484,7 +7484,6 @@ static mini_poll poor_script(
     static long fd;
 
     MINI_BEGIN;
-    MINI_AWAIT(mini_sleep(&self->sleep, MINI_MS)); /* beside the doorbell */
     mini_test_fail_alloc_after(0);
     STEP(send_out(&self->errand[0]));
     MINI_AWAIT(mini_openat(&io, AT_FDCWD, "/dev/null", O_RDWR, 0));
