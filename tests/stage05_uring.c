@@ -4511,7 +4511,8 @@ static void g5_10_a_long_wait_is_one_system_call(void **state) {
     (void)state;
     if (!HAS_SECCOMP) skip(); /* poll(2) itself is not looked at here */
     open_pair(UNIX_SOCKETS, false, self.fd);
-    mini_test_longest_wait = mini_test_polls = 0;
+    mini_test_longest_wait = 0;
+    mini_test_polls = 0;
     check_equal(pthread_create(&thread, NULL, writes_then, &self.fd[1]), 0);
     check_equal(run(&self.future, real_clock(1)), 1);
     pthread_join(thread, NULL);
