@@ -4291,6 +4291,43 @@ static void g5_5_a_server_that_waits_for_descriptors_is_cancelled(
     assert_notes(-ECANCELED);
 }
 
+/* Where standard input is closed a connection may be descriptor 0: no lack of
+ * descriptors, so the server does not pause. */
+static mini_poll connection_on_0(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    self->address = loopback(server_port);
+    self->fd[0] = socket(AF_INET, SOCK_STREAM, 0);
+    self->fd[1] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    self->sum = (long)mini_now();
+    close(STDIN_FILENO);
+    must(connect(self->fd[0], (struct sockaddr *)&self->address,
+             sizeof self->address) == 0,
+        "connect");
+    MINI_AWAIT(mini_recv(&self->io[0], self->fd[0], self->buffer, 1));
+    NOTE((long)mini_now() - self->sum);
+    NOTE(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+    reset(self->fd[0]);
+    MINI_END(MINI_RESULT);
+}
+
+static void g5_5_a_connection_may_be_descriptor_0(void **state) {
+    struct script body =
+        MINI_FRAME(struct script, connection_on_0, .fd = {-1, -1});
+    struct server_run self = make_server(&body.future, MINI_ACCEPT_SPREAD);
+
+    (void)state;
+    if (fcntl(STDIN_FILENO, F_GETFD) < 0) skip(); /* it would be the shard's */
+    long result = run(&self.future, virtual_clock());
+
+    if (body.fd[1] >= 0) dup2(body.fd[1], STDIN_FILENO);
+    if (body.fd[1] >= 0) close(body.fd[1]);
+    check_equal(result, 1);
+    assert_notes(0, 1, -ECANCELED);
+}
+
 /* ---- G5.9: bad peers ---------------------------------------------------- */
 
 struct bad_peers {
@@ -6079,6 +6116,38 @@ static void g5_6_a_shard_is_woken_in_its_ring_or_by_its_bell(void **state) {
     check_equal(noted[0], 0);
     wakes_without(MINI_MULTISHOT);
     check_equal(wakes_without(MINI_MSG_RING | MINI_MULTISHOT), 0);
+}
+
+/* How often, after a job, the bell that has rung was no longer readable. */
+static mini_poll rung_and_not_read(
+    struct mini_future *future, struct mini_context cx) {
+    struct script *self = MINI_SELF(struct script);
+
+    MINI_BEGIN;
+    for (; self->i < 10000 && mini_test_bell_rings < self->i + 6; self->i++) {
+        MINI_AWAIT(
+            mini_offload(&self->io[0], until_it_sleeps, &mini_self->parker));
+        if (MINI_RESULT < 0) MINI_RETURN(MINI_RESULT);
+        struct pollfd bell = {mini_self->parker.bell.wait_fd, POLLIN, 0};
+        /* one for the helper for each job, and two of its own */
+        if (mini_test_bell_rings > self->i + 2)
+            self->sum += poll(&bell, 1, 0) == 0;
+    }
+    MINI_END(mini_self->io.features & MINI_MULTISHOT ? self->sum : -ENOSYS);
+}
+
+/* A multishot poll tells of each ring: to read the bell would be in vain. */
+static void g5_10_a_multishot_bell_is_not_read(void **state) {
+    struct script self = MINI_FRAME(struct script, rung_and_not_read, .i = 0);
+
+    (void)state;
+    mini_io_without = MINI_MSG_RING;
+    mini_test_bell_rings = 0;
+    long result = run(&self.future, real_clock(1));
+
+    mini_io_without = 0;
+    if (mini_test_bell_rings == 0 || result == -ENOSYS) skip();
+    check_equal(result, 0);
 }
 
 static long be_rung(void) {
@@ -11610,6 +11679,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_5_accept_without_descriptors_is_emfile_and_goes_on),
     cmocka_unit_test(g5_5_a_server_out_of_descriptors_waits_and_goes_on),
     cmocka_unit_test(g5_5_a_server_that_waits_for_descriptors_is_cancelled),
+    cmocka_unit_test(g5_5_a_connection_may_be_descriptor_0),
     cmocka_unit_test(g5_9_bad_peers_do_not_stall_a_good_one),
     cmocka_unit_test(g5_10_fifty_busy_connections_share_system_calls),
     cmocka_unit_test(g5_10_enters_are_counted),
@@ -11651,6 +11721,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(g5_6_a_ring_that_cannot_wait_with_a_limit_is_not_used),
     cmocka_unit_test(g5_6_what_a_backend_has_is_described),
     cmocka_unit_test(g5_6_a_shard_is_woken_in_its_ring_or_by_its_bell),
+    cmocka_unit_test(g5_10_a_multishot_bell_is_not_read),
     cmocka_unit_test(g5_6_the_bell_rings_when_a_ring_cannot_be_woken),
     cmocka_unit_test(g5_6_what_the_kernel_does_not_know_is_done_without),
     cmocka_unit_test(g5_1_files_are_written_and_read_to_the_end),
